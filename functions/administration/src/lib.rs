@@ -1,0 +1,1 @@
+//! The Lambda function that serves projects, keys and health.

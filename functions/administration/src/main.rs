@@ -1,0 +1,2 @@
+//! The Lambda function that serves projects, keys and health.
+fn main() {}

@@ -1,0 +1,1 @@
+//! The Lambda function that opens connect sessions and starts authorization.

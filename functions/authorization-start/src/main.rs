@@ -1,0 +1,2 @@
+//! The Lambda function that opens connect sessions and starts authorization.
+fn main() {}

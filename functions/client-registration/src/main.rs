@@ -1,0 +1,2 @@
+//! The Lambda function that registers OAuth clients.
+fn main() {}

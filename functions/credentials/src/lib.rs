@@ -1,0 +1,1 @@
+//! The Lambda function that serves credentials and delivers access tokens.

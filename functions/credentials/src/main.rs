@@ -1,0 +1,2 @@
+//! The Lambda function that serves credentials and delivers access tokens.
+fn main() {}

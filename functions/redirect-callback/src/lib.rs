@@ -1,0 +1,1 @@
+//! The Lambda function that receives the redirect callback and completes flows.

@@ -1,0 +1,1 @@
+//! The Lambda function that finds what is due and refreshes it.

@@ -1,0 +1,2 @@
+//! The Lambda function that finds what is due and refreshes it.
+fn main() {}

@@ -1,0 +1,1 @@
+//! The local stack: the whole product in one process, on embedded engines.

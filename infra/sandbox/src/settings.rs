@@ -1,0 +1,257 @@
+//! What a test can set per client.
+
+use std::fmt;
+
+use anyhow::{Context, bail, ensure};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use url::Url;
+
+#[cfg(test)]
+mod tests;
+
+/// The longest delay of the token endpoint, milliseconds.
+const MAX_DELAY_MS: u32 = 60_000;
+
+/// A client registration (RFC 7591 §2) and the behaviour it meets. Fields left out of JSON take their defaults;
+/// unknown fields are refused. Serializing writes the secret: that form is for the data file.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ClientSettings {
+    /// 1 to 200 printable ASCII characters (RFC 6749 §2.2).
+    pub client_id: String,
+    /// `None` makes the client public (RFC 6749 §2.1).
+    pub client_secret: Option<String>,
+    /// Absolute URLs without fragment, compared character for character (RFC 9700 §2.1).
+    pub redirect_uris: Vec<String>,
+    /// The grants the client may use; all four by default.
+    pub grant_types: Vec<GrantType>,
+    /// The scopes the client may ask for.
+    pub scopes: Vec<String>,
+    /// How the client may authenticate. `none` counts for public clients only, the other two for confidential ones.
+    pub token_endpoint_auth_methods: Vec<AuthMethod>,
+    /// Authorization requests must carry an S256 challenge (RFC 7636); on by default.
+    pub require_pkce: bool,
+    /// Lifetime of access tokens, seconds. 0 or null: `expires_in` is left out and they never expire.
+    pub access_token_seconds: Option<u32>,
+    /// What happens to a refresh token when it is used.
+    pub refresh_token: RefreshTokenMode,
+    /// For so many seconds after its first use a rotated refresh token still gets a fresh pair of the same grant.
+    pub grace_seconds: u32,
+    /// What a rotated refresh token costs when it is shown after the grace.
+    pub reuse_penalty: ReusePenalty,
+    /// Refresh answers carry no refresh token; the one presented stays valid (RFC 6749 §6).
+    pub omit_refresh_token_on_refresh: bool,
+    /// Token answers carry no `scope`.
+    pub omit_scope: bool,
+    /// Authorization responses carry `iss` (RFC 9207); on by default.
+    pub send_iss: bool,
+    /// Lifetime of authorization codes, seconds.
+    pub code_seconds: u32,
+    /// Another issuer to claim in authorization responses, to play a mix-up attack.
+    pub iss_override: Option<String>,
+    /// Authorization requests are granted at once, without pages, in this person's name.
+    pub auto_consent: Option<String>,
+    /// The token endpoint acts at once and answers after so many milliseconds, at most 60,000.
+    pub delay_ms: u32,
+}
+
+/// A grant type (RFC 6749 §1.3, §6).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum GrantType {
+    /// RFC 6749 §4.1.
+    AuthorizationCode,
+    /// RFC 6749 §6.
+    RefreshToken,
+    /// RFC 6749 §4.4.
+    ClientCredentials,
+    /// RFC 6749 §4.3; the right password is `sandbox`, whoever signs in.
+    Password,
+}
+
+impl GrantType {
+    /// The value of `grant_type`, or `None` when the sandbox does not know it.
+    pub fn parse(value: &str) -> Option<GrantType> {
+        match value {
+            "authorization_code" => Some(GrantType::AuthorizationCode),
+            "refresh_token" => Some(GrantType::RefreshToken),
+            "client_credentials" => Some(GrantType::ClientCredentials),
+            "password" => Some(GrantType::Password),
+            _ => None,
+        }
+    }
+}
+
+/// How a client authenticates at the token endpoint (RFC 7591 §2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AuthMethod {
+    /// HTTP Basic with form-urlencoded halves (RFC 6749 §2.3.1).
+    ClientSecretBasic,
+    /// `client_id` and `client_secret` in the body.
+    ClientSecretPost,
+    /// Only `client_id` in the body, for public clients.
+    None,
+}
+
+/// What becomes of a refresh token that is used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RefreshTokenMode {
+    /// Each use spends it and gives a new one.
+    Rotating,
+    /// It stays valid and is handed out again.
+    Static,
+    /// The client gets no refresh tokens and may not use any.
+    None,
+}
+
+/// What showing a spent refresh token after the grace does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ReusePenalty {
+    /// Nothing: spent refresh tokens keep working.
+    None,
+    /// The answer is `invalid_grant`, the grant lives on.
+    Token,
+    /// The answer is `invalid_grant` and the whole grant is revoked (RFC 9700 §4.14.2).
+    Family,
+}
+
+impl Default for ClientSettings {
+    fn default() -> Self {
+        ClientSettings {
+            client_id: String::new(),
+            client_secret: None,
+            redirect_uris: Vec::new(),
+            grant_types: vec![
+                GrantType::AuthorizationCode,
+                GrantType::RefreshToken,
+                GrantType::ClientCredentials,
+                GrantType::Password,
+            ],
+            scopes: ["openid", "profile", "email", "offline_access", "read", "write"].map(String::from).to_vec(),
+            token_endpoint_auth_methods: vec![
+                AuthMethod::ClientSecretBasic,
+                AuthMethod::ClientSecretPost,
+                AuthMethod::None,
+            ],
+            require_pkce: true,
+            access_token_seconds: Some(3600),
+            refresh_token: RefreshTokenMode::Rotating,
+            grace_seconds: 0,
+            reuse_penalty: ReusePenalty::Family,
+            omit_refresh_token_on_refresh: false,
+            omit_scope: false,
+            send_iss: true,
+            code_seconds: 60,
+            iss_override: None,
+            auto_consent: None,
+            delay_ms: 0,
+        }
+    }
+}
+
+impl fmt::Debug for ClientSettings {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("ClientSettings").field("client_id", &self.client_id).finish_non_exhaustive()
+    }
+}
+
+impl ClientSettings {
+    /// Checks what the types leave open.
+    pub(crate) fn validate(&self) -> anyhow::Result<()> {
+        ensure!(is_printable_ascii(&self.client_id, 200), "client_id must be 1 to 200 printable ASCII characters");
+        if let Some(secret) = &self.client_secret {
+            ensure!(is_printable_ascii(secret, 1000), "client_secret must be 1 to 1000 printable ASCII characters");
+        }
+        for redirect_uri in &self.redirect_uris {
+            let url = Url::parse(redirect_uri).context("redirect_uris must be absolute URLs")?;
+            ensure!(!url.cannot_be_a_base(), "redirect_uris must be hierarchical URLs");
+            ensure!(url.fragment().is_none(), "redirect_uris must not have a fragment");
+        }
+        ensure!(self.scopes.iter().all(|scope| is_scope_token(scope)), "scopes must be scope tokens (RFC 6749 §3.3)");
+        if let Some(name) = &self.auto_consent {
+            ensure!(is_username(name), "auto_consent must be a username: 1 to 80 bytes, no control characters");
+        }
+        ensure!(self.delay_ms <= MAX_DELAY_MS, "delay_ms must be at most {MAX_DELAY_MS}");
+        Ok(())
+    }
+
+    /// Reads the body of `PUT /admin/clients/{client_id}`.
+    pub(crate) fn from_body(client_id: &str, body: Map<String, Value>) -> anyhow::Result<ClientSettings> {
+        ClientSettings { client_id: client_id.to_owned(), ..ClientSettings::default() }.merged(body)
+    }
+
+    /// These settings with the given members replaced. `null` is a value, not a removal.
+    pub(crate) fn merged(&self, changes: Map<String, Value>) -> anyhow::Result<ClientSettings> {
+        let Value::Object(mut members) = serde_json::to_value(self)? else {
+            bail!("settings are an object");
+        };
+        members.extend(changes);
+        let settings: ClientSettings = serde_json::from_value(Value::Object(members))?;
+        ensure!(settings.client_id == self.client_id, "client_id is the one in the path");
+        settings.validate()?;
+        Ok(settings)
+    }
+
+    /// The settings as the admin endpoints show them: whether there is a secret, never the secret.
+    pub(crate) fn view(&self) -> Value {
+        let mut view = serde_json::to_value(self).unwrap_or_default();
+        if let Some(members) = view.as_object_mut() {
+            members.remove("client_secret");
+            members.insert("has_secret".to_owned(), Value::Bool(self.client_secret.is_some()));
+        }
+        view
+    }
+
+    /// The scopes of a request: those asked for, or without `scope` the allowed ones that name a right at the API.
+    /// `None` when one is not allowed, or none is left (RFC 6749 §3.3, `invalid_scope`).
+    pub(crate) fn scopes_for(&self, requested: Option<&str>) -> Option<Vec<String>> {
+        let scopes: Vec<String> = match requested {
+            Some(requested) => requested.split(' ').filter(|scope| !scope.is_empty()).map(String::from).collect(),
+            None => self.scopes.iter().filter(|scope| !is_openid_scope(scope)).cloned().collect(),
+        };
+        (!scopes.is_empty() && scopes.iter().all(|scope| self.scopes.contains(scope))).then(|| without_repeats(scopes))
+    }
+
+    /// Seconds until an access token issued now expires; `None` when it never does.
+    pub(crate) fn expires_in(&self) -> Option<u32> {
+        self.access_token_seconds.filter(|seconds| *seconds > 0)
+    }
+
+    /// Whether the client is given refresh tokens with the grants of a person.
+    pub(crate) fn gets_refresh_tokens(&self) -> bool {
+        self.refresh_token != RefreshTokenMode::None && self.grant_types.contains(&GrantType::RefreshToken)
+    }
+}
+
+/// A name anybody may sign in with.
+pub(crate) fn is_username(name: &str) -> bool {
+    (1..=80).contains(&name.len()) && name.trim() == name && !name.chars().any(char::is_control)
+}
+
+/// RFC 6749 Appendix A: `VSCHAR`.
+fn is_printable_ascii(value: &str, longest: usize) -> bool {
+    (1..=longest).contains(&value.len()) && value.bytes().all(|byte| (0x20..=0x7e).contains(&byte))
+}
+
+/// RFC 6749 §3.3: `scope-token`.
+fn is_scope_token(value: &str) -> bool {
+    !value.is_empty() && value.bytes().all(|byte| matches!(byte, 0x21 | 0x23..=0x5b | 0x5d..=0x7e))
+}
+
+fn is_openid_scope(scope: &str) -> bool {
+    matches!(scope, "openid" | "profile" | "email" | "offline_access")
+}
+
+fn without_repeats(scopes: Vec<String>) -> Vec<String> {
+    let mut kept: Vec<String> = Vec::with_capacity(scopes.len());
+    for scope in scopes {
+        if !kept.contains(&scope) {
+            kept.push(scope);
+        }
+    }
+    kept
+}

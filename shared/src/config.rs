@@ -1,0 +1,147 @@
+//! The configuration of one stack, read from the environment once at start.
+
+use std::collections::BTreeMap;
+
+use url::Url;
+
+/// What a function must know about the stack it runs in.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// `GRANTKEEPER_PUBLIC_URL`: the base URL under which browsers and backends reach this stack, without a trailing
+    /// slash. Redirect URIs are built from it and never from request headers.
+    pub public_url: String,
+    /// `GRANTKEEPER_TABLE`: the DynamoDB table.
+    pub table: String,
+    /// `GRANTKEEPER_ROOT_KEY`: name or ARN of the secret that holds the stack's root key.
+    pub root_key: String,
+    /// `GRANTKEEPER_SECRET_PREFIX` (default `gk`): secrets are named `{prefix}/{project}/{id}`.
+    pub secret_prefix: String,
+    /// `GRANTKEEPER_REFRESH_QUEUE_URL`: the queue of refresh work; only functions that send work have it.
+    pub refresh_queue_url: Option<String>,
+    /// `GRANTKEEPER_BOOTSTRAP_KEY_SHA256`: hex SHA-256 of the operator's first superuser key, if there is one.
+    pub bootstrap_key_sha256: Option<String>,
+}
+
+/// A variable that is missing or wrong. The message names it.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The variable is not set.
+    #[error("the environment variable {0} is not set")]
+    Missing(&'static str),
+    /// The variable has a value that cannot be used.
+    #[error("the environment variable {name} is wrong: {why}")]
+    Invalid {
+        /// Its name.
+        name: &'static str,
+        /// What is wrong with it.
+        why: &'static str,
+    },
+}
+
+impl Config {
+    /// Reads the environment.
+    ///
+    /// # Errors
+    /// The first variable that is missing or wrong, by name.
+    #[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
+    pub fn from_env() -> Result<Self, ConfigError> {
+        Self::from_map(&std::env::vars().collect())
+    }
+
+    /// Reads a map, as [`Config::from_env`] reads the environment.
+    ///
+    /// # Errors
+    /// The first variable that is missing or wrong, by name.
+    pub fn from_map(vars: &BTreeMap<String, String>) -> Result<Self, ConfigError> {
+        let get = |name: &'static str| vars.get(name).filter(|value| !value.is_empty()).cloned();
+        let need = |name| get(name).ok_or(ConfigError::Missing(name));
+        let invalid = |name, why| ConfigError::Invalid { name, why };
+
+        let public_url = need("GRANTKEEPER_PUBLIC_URL")?;
+        let parsed = Url::parse(&public_url)
+            .map_err(|_| invalid("GRANTKEEPER_PUBLIC_URL", "it must be an absolute URL like https://auth.example.com"))?;
+        let loopback = parsed.host_str().is_some_and(|host| host == "127.0.0.1" || host == "localhost");
+        if parsed.scheme() != "https" && !(parsed.scheme() == "http" && loopback) {
+            return Err(invalid("GRANTKEEPER_PUBLIC_URL", "it must use https (http only on loopback)"));
+        }
+        if parsed.query().is_some() || parsed.fragment().is_some() || parsed.path() != "/" {
+            return Err(invalid("GRANTKEEPER_PUBLIC_URL", "it must be an origin, without path, query or fragment"));
+        }
+
+        let bootstrap_key_sha256 = get("GRANTKEEPER_BOOTSTRAP_KEY_SHA256");
+        if let Some(hash) = &bootstrap_key_sha256
+            && (hash.len() != 64 || !hash.bytes().all(|byte| byte.is_ascii_hexdigit()))
+        {
+            return Err(invalid("GRANTKEEPER_BOOTSTRAP_KEY_SHA256", "it must be 64 hexadecimal digits"));
+        }
+
+        Ok(Self {
+            public_url: public_url.trim_end_matches('/').to_owned(),
+            table: need("GRANTKEEPER_TABLE")?,
+            root_key: need("GRANTKEEPER_ROOT_KEY")?,
+            secret_prefix: get("GRANTKEEPER_SECRET_PREFIX").unwrap_or_else(|| "gk".to_owned()),
+            refresh_queue_url: get("GRANTKEEPER_REFRESH_QUEUE_URL"),
+            bootstrap_key_sha256: bootstrap_key_sha256.map(|hash| hash.to_ascii_lowercase()),
+        })
+    }
+
+    /// Whether browsers reach this stack over plain http, which only loopback may. Cookies then go without `Secure`.
+    pub fn plain_http(&self) -> bool {
+        self.public_url.starts_with("http://")
+    }
+
+    /// The redirect URI of a client: exactly this string is entered at the provider and sent in every flow.
+    pub fn redirect_uri(&self, client_key: &str) -> String {
+        format!("{}/callback/{client_key}", self.public_url)
+    }
+
+    /// The name of the secret that belongs to an object of a project. Ids are never used again, so neither are names.
+    pub fn secret_name(&self, project: &str, id: &str) -> String {
+        format!("{}/{project}/{id}", self.secret_prefix)
+    }
+}
+
+/// Origins that emulated functions may reach although they are http or loopback (`GRANTKEEPER_EMULATED_ORIGINS`,
+/// separated by spaces). Compiled only into emulated builds.
+#[cfg(feature = "insecure-origins")]
+#[expect(clippy::disallowed_methods, reason = "configuration reads the environment")]
+pub fn emulated_origins() -> Vec<String> {
+    let value = std::env::var("GRANTKEEPER_EMULATED_ORIGINS").unwrap_or_default();
+    value.split_whitespace().map(str::to_owned).collect()
+}
+
+/// The log level (`GRANTKEEPER_LOG`, default `info`), in the syntax of `tracing_subscriber::EnvFilter`.
+#[expect(clippy::disallowed_methods, reason = "configuration reads the environment")]
+pub fn log_filter() -> String {
+    std::env::var("GRANTKEEPER_LOG").ok().filter(|level| !level.is_empty()).unwrap_or_else(|| "info".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn vars(url: &str) -> BTreeMap<String, String> {
+        [("GRANTKEEPER_PUBLIC_URL", url), ("GRANTKEEPER_TABLE", "t"), ("GRANTKEEPER_ROOT_KEY", "k")]
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .into()
+    }
+
+    #[test]
+    fn a_missing_variable_is_named() {
+        let mut vars = vars("https://auth.example.com");
+        vars.remove("GRANTKEEPER_TABLE");
+        let error = Config::from_map(&vars).err().map(|error| error.to_string());
+        assert_eq!(error.as_deref(), Some("the environment variable GRANTKEEPER_TABLE is not set"));
+    }
+
+    #[test]
+    fn the_public_url_must_be_an_https_origin() {
+        for bad in ["http://auth.example.com", "auth.example.com", "https://a.example/path", "https://a.example/?q"] {
+            assert!(Config::from_map(&vars(bad)).is_err(), "{bad}");
+        }
+        for good in ["https://auth.example.com", "https://auth.example.com/", "http://127.0.0.1:8080"] {
+            let config = Config::from_map(&vars(good)).unwrap();
+            assert!(!config.public_url.ends_with('/'));
+        }
+    }
+}

@@ -1,0 +1,294 @@
+//! A client: our registration at one authorization server (RFC 6749 §2).
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::ids::{ClientId, ProjectId};
+use crate::clock::Timestamp;
+use crate::protocol::token::AuthMethod;
+
+/// Whether a client can be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ClientStatus {
+    /// It lacks something that its grants need.
+    Draft,
+    /// It can be used.
+    Active,
+    /// It was switched off; its credentials are not refreshed.
+    Disabled,
+}
+
+/// A grant that a client may use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum GrantType {
+    /// RFC 6749 §4.1.
+    AuthorizationCode,
+    /// RFC 6749 §6.
+    RefreshToken,
+}
+
+/// An optional scope, with words for people.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct OptionalScope {
+    /// The scope (RFC 6749 §3.3).
+    pub value: String,
+    /// What it means, for the person who ticks it.
+    #[serde(default)]
+    pub label: Option<String>,
+}
+
+/// The scopes of a client.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Scopes {
+    /// Always asked.
+    pub required: Vec<String>,
+    /// Asked when the session or the person chooses them.
+    pub optional: Vec<OptionalScope>,
+    /// What stands between scopes on the wire; a space when not given.
+    pub separator: Option<String>,
+    /// The provider's page about its scopes.
+    pub docs_url: Option<String>,
+}
+
+impl Scopes {
+    /// Whether the client allows a scope to be asked.
+    pub fn allows(&self, scope: &str) -> bool {
+        self.required.iter().any(|known| known == scope) || self.optional.iter().any(|known| known.value == scope)
+    }
+}
+
+/// How the access token goes into a request to the API.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct HeaderScheme {
+    /// The header, `Authorization` unless the provider differs.
+    pub name: String,
+    /// What stands before the token, `Bearer` unless the provider differs; empty for nothing.
+    pub prefix: String,
+}
+
+impl Default for HeaderScheme {
+    fn default() -> Self {
+        Self { name: "Authorization".to_owned(), prefix: "Bearer".to_owned() }
+    }
+}
+
+/// How a provider treats refresh tokens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum RefreshKind {
+    /// A new one comes with every refresh.
+    Rotating,
+    /// It stays the same.
+    Static,
+    /// There is none.
+    None,
+}
+
+/// What a provider does when a spent refresh token is presented again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ReusePenalty {
+    /// Nothing but an error.
+    None,
+    /// That token's successor dies.
+    Token,
+    /// The whole grant dies.
+    Family,
+}
+
+/// Facts about refresh at this provider (REFRESH.md b.5). What is not given counts as the strictest.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct RefreshFacts {
+    /// See [`RefreshKind`].
+    pub kind: Option<RefreshKind>,
+    /// How long a spent refresh token may be shown again (seconds).
+    pub grace_seconds: Option<u32>,
+    /// See [`ReusePenalty`].
+    pub reuse_penalty: Option<ReusePenalty>,
+    /// A refresh is refused before the access token is this old (seconds).
+    pub min_age_seconds: Option<u32>,
+    /// A refresh token dies when unused for this long (days).
+    pub idle_days: Option<u32>,
+    /// A refresh token dies at this age (days).
+    pub absolute_days: Option<u32>,
+    /// The life of an access token whose answer has no `expires_in` (seconds).
+    pub default_lifetime: Option<u32>,
+}
+
+/// A request that shows whether a token works.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TestRequest {
+    /// HTTP method; `GET` when not given.
+    #[serde(default)]
+    pub method: Option<String>,
+    /// Path below `api_base_url`.
+    pub path: String,
+}
+
+/// A client secret as the client's record knows it; the value is in Secrets Manager, as the version of this id.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ClientSecret {
+    /// Its id, also the version id in Secrets Manager.
+    pub id: String,
+    /// When it was entered.
+    pub added_at: Timestamp,
+    /// When a token request last succeeded with it.
+    pub last_success_at: Option<Timestamp>,
+    /// When it is no longer tried.
+    pub retire_at: Option<Timestamp>,
+    /// When the provider lets it expire.
+    pub expires_at: Option<Timestamp>,
+}
+
+/// A client as stored.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Client {
+    /// Its id.
+    pub id: ClientId,
+    /// The unguessable part of its redirect URI: 256 bits, never used again.
+    pub client_key: String,
+    /// The project it belongs to; `None`: every project may use it.
+    pub project: Option<ProjectId>,
+    /// Further projects that may use a project's own client.
+    #[serde(default)]
+    pub shared_with: Vec<ProjectId>,
+    /// Who looks after it.
+    pub owner: Option<String>,
+    /// A name for people: "Sign in with …".
+    pub name: String,
+    /// Counts changes; a flow that was started under another version is aborted.
+    pub version: u64,
+    /// Switched off.
+    #[serde(default)]
+    pub disabled: bool,
+    /// What the authorization server issued.
+    pub client_id: Option<String>,
+    /// Its secrets, newest first.
+    #[serde(default)]
+    pub client_secrets: Vec<ClientSecret>,
+    /// The only origin that the client secrets may be sent to: that of the token endpoint they were entered for.
+    pub secret_origin: Option<String>,
+    /// The issuer (RFC 8414), when it is known.
+    pub issuer: Option<String>,
+    /// RFC 9207 §3: the authorization server promises `iss`.
+    #[serde(default)]
+    pub iss_required: bool,
+    /// RFC 6749 §3.1.
+    pub authorization_endpoint: Option<String>,
+    /// RFC 6749 §3.2.
+    pub token_endpoint: Option<String>,
+    /// RFC 7009.
+    pub revocation_endpoint: Option<String>,
+    /// RFC 7662.
+    pub introspection_endpoint: Option<String>,
+    /// OpenID Connect Core §5.3.
+    pub userinfo_endpoint: Option<String>,
+    /// The keys that sign ID tokens.
+    pub jwks_uri: Option<String>,
+    /// The grants.
+    pub grant_types: Vec<GrantType>,
+    /// How it authenticates at the token endpoint.
+    pub token_endpoint_auth_method: AuthMethod,
+    /// RFC 7636; off only for authorization servers that break on it.
+    pub pkce: bool,
+    /// Its scopes.
+    #[serde(default)]
+    pub scopes: Scopes,
+    /// The `audience` that some authorization servers ask for.
+    pub audience: Option<String>,
+    /// RFC 8707: repeated in every token request.
+    pub resource: Option<String>,
+    /// Extra authorization parameters.
+    #[serde(default)]
+    pub authorization_params: BTreeMap<String, String>,
+    /// How the access token goes into a request.
+    #[serde(default)]
+    pub header: HeaderScheme,
+    /// The API that the tokens are for.
+    pub api_base_url: Option<String>,
+    /// A request that shows whether a token works.
+    pub test_request: Option<TestRequest>,
+    /// Pages to which people may return, besides the project's.
+    #[serde(default)]
+    pub return_urls: Vec<String>,
+    /// The provider's page about registering clients.
+    pub docs_url: Option<String>,
+    /// How the provider treats refresh tokens.
+    #[serde(default)]
+    pub refresh: RefreshFacts,
+    /// The operator's labels.
+    #[serde(default)]
+    pub labels: BTreeMap<String, String>,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When it was changed last.
+    pub updated_at: Timestamp,
+}
+
+impl Client {
+    /// What it still lacks for its grants, as names of fields.
+    pub fn missing(&self) -> Vec<&'static str> {
+        let mut missing = Vec::new();
+        if self.client_id.is_none() {
+            missing.push("client_id");
+        }
+        if self.token_endpoint.is_none() {
+            missing.push("token_endpoint");
+        }
+        if self.grant_types.contains(&GrantType::AuthorizationCode) && self.authorization_endpoint.is_none() {
+            missing.push("authorization_endpoint");
+        }
+        if self.token_endpoint_auth_method != AuthMethod::None && self.client_secrets.is_empty() {
+            missing.push("client_secret");
+        }
+        missing
+    }
+
+    /// Whether it can be used.
+    pub fn status(&self) -> ClientStatus {
+        if self.disabled {
+            ClientStatus::Disabled
+        } else if self.missing().is_empty() {
+            ClientStatus::Active
+        } else {
+            ClientStatus::Draft
+        }
+    }
+
+    /// Whether a project may use it.
+    pub fn is_visible_to(&self, project: &ProjectId) -> bool {
+        self.project.as_ref().is_none_or(|home| home == project) || self.shared_with.contains(project)
+    }
+
+    /// The part of its secret's name that stands for the project.
+    pub fn home(&self) -> &str {
+        self.project.as_ref().map_or("global", ProjectId::as_str)
+    }
+
+    /// The origin of the token endpoint, to which codes, secrets and refresh tokens are bound.
+    pub fn token_origin(&self) -> Option<String> {
+        let url = url::Url::parse(self.token_endpoint.as_deref()?).ok()?;
+        Some(url.origin().ascii_serialization())
+    }
+
+    /// Extra parameters of every token request: `audience` and `resource` (RFC 8707 §2.2).
+    pub fn token_params(&self) -> BTreeMap<String, String> {
+        let named = [("audience", &self.audience), ("resource", &self.resource)];
+        named.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value.clone()?))).collect()
+    }
+
+    /// The secrets to try now, in order: the newest first, without those that are retired or expired.
+    pub fn usable_secrets(&self, now: Timestamp) -> impl Iterator<Item = &ClientSecret> {
+        let over = move |at: Option<Timestamp>| at.is_some_and(|at| now >= at);
+        self.client_secrets.iter().filter(move |secret| !over(secret.retire_at) && !over(secret.expires_at))
+    }
+}

@@ -1,0 +1,241 @@
+//! A credential: one owner's standing authorization, and the record of its refreshes (REFRESH.md b.1).
+
+use std::collections::BTreeMap;
+
+use chrono::Duration;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::ids::{ClientId, CredentialId, ProjectId};
+use crate::clock::Timestamp;
+
+/// Where a credential stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum CredentialStatus {
+    /// Usable, and refreshed when due.
+    Active,
+    /// Refreshes fail, not for good; served while the access token lives (SUSPECT in REFRESH.md).
+    RefreshFailing,
+    /// Only new consent helps (NEEDS_REAUTH, ORIGIN_CHANGED).
+    ReauthorizationRequired,
+    /// Switched off by somebody (FROZEN).
+    Suspended,
+}
+
+/// Whose account at the provider it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Account {
+    /// The issuer of the ID token.
+    pub issuer: String,
+    /// `sub`, unique within the issuer.
+    pub subject: String,
+}
+
+/// A person's own account, or one made for the integration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum AccountKind {
+    /// A person's own.
+    #[default]
+    Personal,
+    /// A service account, best with the least rights.
+    Integration,
+}
+
+/// The right to refresh, held by one worker.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lease {
+    /// The worker.
+    pub owner: String,
+    /// Unix milliseconds; after it the holder is dead, for no invocation lives as long.
+    pub until_ms: i64,
+}
+
+/// What is known about the outcome of an attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum Outcome {
+    /// Written before the request: it may have been sent or not.
+    Prepared,
+    /// Sent, and the answer was lost.
+    Unknown,
+}
+
+/// Written before the provider is called, so that a crash leaves a trace.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Intent {
+    /// The attempt, a UUID; also the version id of the token set it will write.
+    pub attempt: String,
+    /// The generation it starts from.
+    pub base_gen: u64,
+    /// Keyed fingerprint of the refresh token that is presented; never the token.
+    pub rt_fp: String,
+    /// Unix milliseconds.
+    pub at_ms: i64,
+    /// See [`Outcome`].
+    pub outcome: Outcome,
+}
+
+/// A credential as stored: metadata only. Tokens are in the vault, `cur` points at them.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Credential {
+    /// Its id.
+    pub id: CredentialId,
+    /// The project it belongs to.
+    pub project: ProjectId,
+    /// Unique per owner and project.
+    pub name: String,
+    /// Whose it is.
+    pub owner: String,
+    /// The client it was made with.
+    pub client: ClientId,
+    /// The platform's labels.
+    #[serde(default)]
+    pub labels: BTreeMap<String, String>,
+    /// The platform's id for it.
+    pub external_id: Option<String>,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// Where it stands.
+    pub status: CredentialStatus,
+    /// Why, as a stable code.
+    pub status_reason: Option<String>,
+    /// What was asked.
+    pub requested_scopes: Vec<String>,
+    /// What was granted, as of the last answer that said so.
+    pub granted_scopes: Vec<String>,
+    /// Whose account it is, when an ID token said so.
+    pub account: Option<Account>,
+    /// A person's own account, or the integration's.
+    #[serde(default)]
+    pub account_kind: AccountKind,
+    /// The only origin that may ever see its refresh token.
+    pub bound_origin: String,
+    /// Whether there is a refresh token.
+    pub refreshable: bool,
+
+    /// Generation of the committed token set, counted from 1.
+    #[serde(rename = "gen")]
+    pub generation: u64,
+    /// The attempt that committed it.
+    pub attempt: String,
+    /// Where the vault has the committed token set.
+    pub cur: String,
+    /// Where the vault has the one before.
+    pub prev: Option<String>,
+    /// Unix milliseconds until which the provider may still accept the one before.
+    pub prev_until: Option<i64>,
+    /// Counts acquisitions; a commit under an older fence is refused.
+    pub fence: u64,
+    /// Absent: free.
+    pub lease: Option<Lease>,
+    /// Absent: nothing is in the air.
+    pub intent: Option<Intent>,
+    /// Unix milliseconds at which the access token was obtained.
+    pub issued_at: i64,
+    /// Unix milliseconds at which the access token expires; absent: unknown, served until it is refused.
+    pub at_exp: Option<i64>,
+    /// Unix milliseconds from which a refresh is wanted.
+    pub refresh_after: Option<i64>,
+    /// Failures in a row.
+    #[serde(default)]
+    pub fails: u32,
+    /// Unix milliseconds before which no refresh is tried.
+    pub backoff_until: Option<i64>,
+    /// When tokens were last refreshed.
+    pub last_refreshed_at: Option<Timestamp>,
+}
+
+/// The times of a new token set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Schedule {
+    /// Unix milliseconds at which the access token expires.
+    pub at_exp: Option<i64>,
+    /// Unix milliseconds from which a refresh is wanted.
+    pub refresh_after: Option<i64>,
+}
+
+/// The longest life that is believed (90 days): odd values are cut to it, so that a refresh is always planned.
+const MAX_LIFETIME: Duration = Duration::days(90);
+/// The life of an access token whose answer does not say, when there is a refresh token to renew it with.
+const DEFAULT_LIFETIME: Duration = Duration::hours(1);
+/// The least margin before expiry, unless half the life is shorter.
+const MIN_MARGIN: Duration = Duration::minutes(10);
+
+impl Schedule {
+    /// Plans the life of a token set obtained at `now`: the margin is the greater of 10 minutes and a fifth of the life,
+    /// but at most half of it, so that a provider's outage of minutes stays invisible (REFRESH.md b.2).
+    pub fn plan(now: Timestamp, expires_in: Option<u64>, default_lifetime: Option<u32>, refreshable: bool) -> Self {
+        let stated = expires_in.map(|seconds| Duration::seconds(i64::try_from(seconds).unwrap_or(i64::MAX / 1000)));
+        let configured = default_lifetime.filter(|seconds| *seconds > 0).map(|seconds| Duration::seconds(seconds.into()));
+        let lifetime = stated.or(configured).or(refreshable.then_some(DEFAULT_LIFETIME));
+        let Some(lifetime) = lifetime.map(|lifetime| lifetime.min(MAX_LIFETIME)) else {
+            return Self { at_exp: None, refresh_after: None };
+        };
+        let margin = MIN_MARGIN.max(lifetime / 5).min(lifetime / 2);
+        Self {
+            at_exp: Some((now + lifetime).timestamp_millis()),
+            refresh_after: refreshable.then(|| (now + lifetime - margin).timestamp_millis()),
+        }
+    }
+}
+
+impl Credential {
+    /// When the access token expires.
+    pub fn expires_at(&self) -> Option<Timestamp> {
+        self.at_exp.and_then(chrono::DateTime::from_timestamp_millis)
+    }
+
+    /// Whether the access token can still be used.
+    pub fn is_alive(&self, now: Timestamp) -> bool {
+        self.at_exp.is_none_or(|at| now.timestamp_millis() < at)
+    }
+
+    /// Whether somebody may hold the lease now.
+    pub fn is_leased(&self, now: Timestamp) -> bool {
+        self.lease.as_ref().is_some_and(|lease| lease.until_ms >= now.timestamp_millis())
+    }
+
+    /// How long to wait before the next refresh may be tried.
+    pub fn backoff(&self, now: Timestamp) -> Option<Duration> {
+        let left = self.backoff_until? - now.timestamp_millis();
+        (left > 0).then(|| Duration::milliseconds(left))
+    }
+
+    /// Whether the status lets a refresh be tried at all.
+    pub fn may_refresh(&self) -> bool {
+        self.refreshable
+            && matches!(self.status, CredentialStatus::Active | CredentialStatus::RefreshFailing)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: i64) -> Timestamp {
+        chrono::DateTime::from_timestamp(seconds, 0).unwrap()
+    }
+
+    #[test]
+    fn the_margin_is_a_fifth_but_at_least_ten_minutes_and_at_most_half() {
+        for (life, margin) in [(3600, 720), (7200, 1440), (1800, 600), (600, 300), (60, 30)] {
+            let schedule = Schedule::plan(at(0), Some(life), None, true);
+            assert_eq!(schedule.at_exp, Some(i64::try_from(life).unwrap() * 1000));
+            assert_eq!(schedule.refresh_after, Some((i64::try_from(life).unwrap() - margin) * 1000), "life {life}");
+        }
+    }
+
+    #[test]
+    fn odd_lifetimes_give_a_sane_due_time() {
+        let huge = Schedule::plan(at(0), Some(u64::MAX), None, true);
+        assert_eq!(huge.at_exp, Some(90 * 86_400_000));
+        let unknown = Schedule::plan(at(0), None, None, true);
+        assert_eq!(unknown.at_exp, Some(3_600_000));
+        let configured = Schedule::plan(at(0), None, Some(120), true);
+        assert_eq!(configured.at_exp, Some(120_000));
+        let unrefreshable = Schedule::plan(at(0), None, None, false);
+        assert_eq!(unrefreshable, Schedule { at_exp: None, refresh_after: None });
+    }
+}

@@ -1,0 +1,10 @@
+//! What is stored. State changes are methods that return the next value, or say why there is none.
+
+pub mod client;
+pub mod credential;
+pub mod flow;
+pub mod ids;
+pub mod principal;
+pub mod project;
+pub mod session;
+pub mod token_set;

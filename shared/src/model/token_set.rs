@@ -1,0 +1,117 @@
+//! What the vault keeps for a credential.
+
+use serde::{Deserialize, Serialize};
+
+use crate::clock::Timestamp;
+use crate::secret::Secret;
+
+/// Access and refresh token with what belongs to them. It lives in the vault and nowhere else.
+pub struct TokenSet {
+    /// The access token (RFC 6749 §1.4).
+    pub access_token: Secret<String>,
+    /// The refresh token (§1.5), where the provider gives one.
+    pub refresh_token: Option<Secret<String>>,
+    /// As the provider sent it.
+    pub token_type: String,
+    /// When the access token expires.
+    pub expires_at: Option<Timestamp>,
+    /// What was granted.
+    pub scopes: Vec<String>,
+    /// The generation this is.
+    pub generation: u64,
+    /// The only origin that may ever see these tokens' refresh token.
+    pub bound_origin: String,
+}
+
+/// The document in the vault.
+#[derive(Serialize, Deserialize)]
+struct Document<'a> {
+    v: u8,
+    access_token: std::borrow::Cow<'a, str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refresh_token: Option<std::borrow::Cow<'a, str>>,
+    token_type: std::borrow::Cow<'a, str>,
+    expires_at: Option<Timestamp>,
+    scopes: std::borrow::Cow<'a, [String]>,
+    generation: u64,
+    bound_origin: std::borrow::Cow<'a, str>,
+}
+
+impl TokenSet {
+    /// Writes the document for the vault.
+    pub fn to_document(&self) -> Secret<String> {
+        let document = Document {
+            v: 1,
+            access_token: self.access_token.expose().as_str().into(),
+            refresh_token: self.refresh_token.as_ref().map(|token| token.expose().as_str().into()),
+            token_type: self.token_type.as_str().into(),
+            expires_at: self.expires_at,
+            scopes: self.scopes.as_slice().into(),
+            generation: self.generation,
+            bound_origin: self.bound_origin.as_str().into(),
+        };
+        // Strings, numbers and times always serialize.
+        Secret::new(serde_json::to_string(&document).unwrap_or_default())
+    }
+
+    /// Reads a document of the vault; `None` when it is not one.
+    pub fn from_document(document: &Secret<String>) -> Option<Self> {
+        let document: Document<'_> = serde_json::from_str(document.expose()).ok()?;
+        Some(Self {
+            access_token: Secret::new(document.access_token.into_owned()),
+            refresh_token: document.refresh_token.map(|token| Secret::new(token.into_owned())),
+            token_type: document.token_type.into_owned(),
+            expires_at: document.expires_at,
+            scopes: document.scopes.into_owned(),
+            generation: document.generation,
+            bound_origin: document.bound_origin.into_owned(),
+        })
+    }
+
+    /// RFC 6749 §6: the server may omit the refresh token; then the old one stays valid. Dropping it here would force
+    /// every person at such a provider to consent again.
+    pub fn keep_refresh_token(&mut self, old: &TokenSet) {
+        if self.refresh_token.as_ref().is_none_or(Secret::is_empty) {
+            self.refresh_token = old.refresh_token.clone();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn set(refresh_token: Option<&str>) -> TokenSet {
+        TokenSet {
+            access_token: Secret::from("at"),
+            refresh_token: refresh_token.map(Secret::from),
+            token_type: "bearer".to_owned(),
+            expires_at: None,
+            scopes: vec!["read".to_owned()],
+            generation: 3,
+            bound_origin: "https://as.example".to_owned(),
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_token_set_survives_the_round_trip(access in ".{1,60}", refresh in proptest::option::of(".{1,60}")) {
+            let mut before = set(refresh.as_deref());
+            before.access_token = Secret::new(access.clone());
+            let after = TokenSet::from_document(&before.to_document()).unwrap();
+            prop_assert!(after.access_token.matches(access.as_bytes()));
+            prop_assert_eq!(after.refresh_token.map(|token| token.expose().clone()), refresh);
+            prop_assert_eq!(after.generation, 3);
+        }
+
+        #[test]
+        fn merging_a_refresh_never_loses_a_refresh_token(new in proptest::option::of("[a-z]{0,5}")) {
+            let old = set(Some("old"));
+            let mut merged = set(new.as_deref());
+            merged.keep_refresh_token(&old);
+            let expected = new.filter(|token| !token.is_empty()).unwrap_or_else(|| "old".to_owned());
+            prop_assert_eq!(merged.refresh_token.map(|token| token.expose().clone()), Some(expected));
+        }
+    }
+}

@@ -1,0 +1,212 @@
+//! Token requests and answers (RFC 6749 §4.1.3, §5, §6), on top of the `oauth2` crate.
+
+use std::collections::BTreeMap;
+
+use oauth2::basic::{BasicErrorResponse, BasicErrorResponseType, BasicTokenType};
+use oauth2::{
+    AuthType, AuthorizationCode, Client, ClientId, ClientSecret, ExtraTokenFields, PkceCodeVerifier, RedirectUrl,
+    RefreshToken, StandardRevocableToken, StandardTokenResponse, TokenResponse as _, TokenUrl,
+};
+use serde::{Deserialize, Serialize};
+
+use super::scope;
+use crate::secret::Secret;
+
+/// How a client authenticates at the token endpoint (RFC 6749 §2.3.1, RFC 7591 §2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum AuthMethod {
+    /// HTTP Basic, the default.
+    ClientSecretBasic,
+    /// In the body.
+    ClientSecretPost,
+    /// A public client.
+    None,
+}
+
+/// Members of a token answer beyond RFC 6749. Only the ID token is used.
+#[derive(Serialize, Deserialize)]
+pub struct Extra {
+    #[serde(default, skip_serializing)]
+    id_token: Option<String>,
+}
+
+// The `oauth2` crate asks for Debug; it must not show the ID token.
+impl std::fmt::Debug for Extra {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Extra")
+    }
+}
+
+impl ExtraTokenFields for Extra {}
+
+/// The answer type of the `oauth2` crate with our extra members.
+pub type WireResponse = StandardTokenResponse<Extra, BasicTokenType>;
+
+type WireClient = Client<
+    BasicErrorResponse,
+    WireResponse,
+    oauth2::basic::BasicTokenIntrospectionResponse,
+    StandardRevocableToken,
+    oauth2::basic::BasicRevocationErrorResponse,
+    oauth2::EndpointNotSet,
+    oauth2::EndpointNotSet,
+    oauth2::EndpointNotSet,
+    oauth2::EndpointNotSet,
+    oauth2::EndpointSet,
+>;
+
+/// Who asks, and where.
+pub struct TokenEndpoint<'a> {
+    /// The token endpoint.
+    pub url: &'a str,
+    /// Our `client_id` there.
+    pub client_id: &'a str,
+    /// Our secret, unless the client is public.
+    pub client_secret: Option<&'a Secret<String>>,
+    /// How to authenticate.
+    pub auth_method: AuthMethod,
+    /// RFC 8707 `resource` and the widespread `audience`, sent with every token request.
+    pub extra: &'a BTreeMap<String, String>,
+}
+
+/// A token answer that was accepted.
+pub struct TokenAnswer {
+    /// Not empty.
+    pub access_token: Secret<String>,
+    /// `None` when the answer had none or an empty one: then the old one stays valid (RFC 6749 §6).
+    pub refresh_token: Option<Secret<String>>,
+    /// Seconds; `None` when missing or zero.
+    pub expires_in: Option<u64>,
+    /// `None` when the answer had none: then the scope is the requested one (RFC 6749 §5.1).
+    pub scopes: Option<Vec<String>>,
+    /// As sent, `bearer` when missing.
+    pub token_type: String,
+    /// When `openid` was granted.
+    pub id_token: Option<Secret<String>>,
+}
+
+/// Why a token request brought no tokens.
+#[derive(Debug)]
+pub enum TokenFailure<E> {
+    /// An RFC 6749 §5.2 error answer; anything that is not in its list is `other`.
+    Refused(&'static str),
+    /// The way there or back failed.
+    Transport(E),
+    /// An answer that is not RFC 6749.
+    NotOAuth,
+}
+
+impl TokenEndpoint<'_> {
+    fn client<E>(&self) -> Result<WireClient, TokenFailure<E>> {
+        let url = TokenUrl::new(self.url.to_owned()).map_err(|_| TokenFailure::NotOAuth)?;
+        let client = Client::new(ClientId::new(self.client_id.to_owned())).set_token_uri(url);
+        let client = match self.auth_method {
+            AuthMethod::ClientSecretBasic => client.set_auth_type(AuthType::BasicAuth),
+            AuthMethod::ClientSecretPost | AuthMethod::None => client.set_auth_type(AuthType::RequestBody),
+        };
+        Ok(match self.client_secret {
+            Some(secret) if self.auth_method != AuthMethod::None => {
+                client.set_client_secret(ClientSecret::new(secret.expose().clone()))
+            }
+            _ => client,
+        })
+    }
+
+    /// Exchanges an authorization code (RFC 6749 §4.1.3) with its verifier (RFC 7636 §4.5).
+    ///
+    /// # Errors
+    /// [`TokenFailure`]; the code may be spent then.
+    pub async fn exchange_code<H, E>(
+        &self,
+        http: &H,
+        code: &Secret<String>,
+        verifier: Option<&Secret<String>>,
+        redirect_uri: &str,
+    ) -> Result<TokenAnswer, TokenFailure<E>>
+    where
+        H: for<'c> oauth2::AsyncHttpClient<'c, Error = E>,
+        E: std::error::Error + 'static,
+    {
+        let client = self.client()?;
+        let redirect = RedirectUrl::new(redirect_uri.to_owned()).map_err(|_| TokenFailure::NotOAuth)?;
+        let mut request = client
+            .exchange_code(AuthorizationCode::new(code.expose().clone()))
+            .set_redirect_uri(std::borrow::Cow::Owned(redirect));
+        if let Some(verifier) = verifier {
+            request = request.set_pkce_verifier(PkceCodeVerifier::new(verifier.expose().clone()));
+        }
+        for (name, value) in self.extra {
+            request = request.add_extra_param(name, value);
+        }
+        answer(request.request_async(http).await)
+    }
+
+    /// Presents a refresh token (RFC 6749 §6), once.
+    ///
+    /// # Errors
+    /// [`TokenFailure`].
+    pub async fn refresh<H, E>(
+        &self,
+        http: &H,
+        refresh_token: &Secret<String>,
+    ) -> Result<TokenAnswer, TokenFailure<E>>
+    where
+        H: for<'c> oauth2::AsyncHttpClient<'c, Error = E>,
+        E: std::error::Error + 'static,
+    {
+        let client = self.client()?;
+        let refresh_token = RefreshToken::new(refresh_token.expose().clone());
+        let mut request = client.exchange_refresh_token(&refresh_token);
+        for (name, value) in self.extra {
+            request = request.add_extra_param(name, value);
+        }
+        answer(request.request_async(http).await)
+    }
+}
+
+/// The crate's error carries the raw body in its Debug form, so it ends here.
+fn answer<E: std::error::Error + 'static>(
+    result: Result<WireResponse, oauth2::RequestTokenError<E, BasicErrorResponse>>,
+) -> Result<TokenAnswer, TokenFailure<E>> {
+    use oauth2::RequestTokenError as Wire;
+    match result {
+        Ok(response) => accept(&response).ok_or(TokenFailure::NotOAuth),
+        Err(Wire::ServerResponse(response)) => Err(TokenFailure::Refused(known_error(response.error()))),
+        Err(Wire::Request(error)) => Err(TokenFailure::Transport(error)),
+        Err(Wire::Parse(..) | Wire::Other(_)) => Err(TokenFailure::NotOAuth),
+    }
+}
+
+fn accept(response: &WireResponse) -> Option<TokenAnswer> {
+    let access_token = response.access_token().secret();
+    if access_token.is_empty() {
+        return None;
+    }
+    Some(TokenAnswer {
+        access_token: Secret::new(access_token.clone()),
+        refresh_token: response
+            .refresh_token()
+            .filter(|token| !token.secret().is_empty())
+            .map(|token| Secret::new(token.secret().clone())),
+        expires_in: response.expires_in().map(|duration| duration.as_secs()).filter(|seconds| *seconds > 0),
+        scopes: response
+            .scopes()
+            .map(|scopes| scopes.iter().flat_map(|scope| scope::parse(scope)).collect::<Vec<_>>())
+            .filter(|scopes| !scopes.is_empty()),
+        token_type: response.token_type().as_ref().to_owned(),
+        id_token: response.extra_fields().id_token.clone().map(Secret::new),
+    })
+}
+
+fn known_error(error: &BasicErrorResponseType) -> &'static str {
+    match error {
+        BasicErrorResponseType::InvalidClient => "invalid_client",
+        BasicErrorResponseType::InvalidGrant => "invalid_grant",
+        BasicErrorResponseType::InvalidRequest => "invalid_request",
+        BasicErrorResponseType::InvalidScope => "invalid_scope",
+        BasicErrorResponseType::UnauthorizedClient => "unauthorized_client",
+        BasicErrorResponseType::UnsupportedGrantType => "unsupported_grant_type",
+        BasicErrorResponseType::Extension(_) => "other",
+    }
+}

@@ -1,0 +1,52 @@
+//! Logs and metrics: JSON lines on standard output, metrics in CloudWatch's embedded metric format.
+//!
+//! Never logged, at any level: tokens, authorization codes, `state`, code verifiers, completion codes, connect links,
+//! client secrets, API keys, request and response bodies, headers, and URLs with their query. What may be logged: ids of
+//! ours, status codes, RFC error codes, origins, durations, generations and fingerprints that are keyed hashes.
+
+use std::io::Write as _;
+use std::sync::Once;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use tracing_subscriber::EnvFilter;
+
+static INIT: Once = Once::new();
+static METRICS: AtomicBool = AtomicBool::new(false);
+
+/// Starts JSON logs and metrics on standard output, as Lambda expects them. Later calls do nothing.
+pub fn init() {
+    INIT.call_once(|| {
+        METRICS.store(true, Ordering::Relaxed);
+        let filter = EnvFilter::try_new(crate::config::log_filter()).unwrap_or_else(|_| EnvFilter::new("info"));
+        // The HTTP and AWS crates can log headers and bodies below "warn", so no setting of ours lets them.
+        let filter = ["hyper", "hyper_util", "reqwest", "aws", "aws_config", "aws_smithy_runtime", "rustls", "h2"]
+            .into_iter()
+            .filter_map(|target| format!("{target}=warn").parse().ok())
+            .fold(filter, EnvFilter::add_directive);
+        let subscriber =
+            tracing_subscriber::fmt().json().flatten_event(true).with_current_span(false).with_env_filter(filter);
+        // A second subscriber in one process (tests) is not an error.
+        drop(subscriber.try_init());
+    });
+}
+
+/// Counts an event in CloudWatch's embedded metric format, with the dimension `Outcome`. Does nothing before [`init`].
+pub fn count(name: &'static str, outcome: &'static str, now: crate::clock::Timestamp) {
+    if !METRICS.load(Ordering::Relaxed) {
+        return;
+    }
+    let line = serde_json::json!({
+        "_aws": {
+            "Timestamp": now.timestamp_millis(),
+            "CloudWatchMetrics": [{
+                "Namespace": "Grantkeeper",
+                "Dimensions": [["Outcome"]],
+                "Metrics": [{ "Name": name, "Unit": "Count" }],
+            }],
+        },
+        "Outcome": outcome,
+        name: 1,
+    });
+    // A metric that cannot be written must not fail the work it counts.
+    let _ = writeln!(std::io::stdout(), "{line}");
+}

@@ -1,0 +1,89 @@
+//! Where secrets are kept: client secrets and token sets. The store never holds them.
+
+pub mod root_key;
+pub mod secrets_manager;
+
+use async_trait::async_trait;
+
+use crate::error::Error;
+use crate::secret::Secret;
+
+/// Whose secret it is. Ids are never used again, so neither are places.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// The project, or `global` for a client of the instance.
+    pub project: String,
+    /// The client or credential.
+    pub id: String,
+}
+
+impl Place {
+    /// The place of an object of a project.
+    pub fn new(project: impl Into<String>, id: impl Into<String>) -> Self {
+        Self { project: project.into(), id: id.into() }
+    }
+}
+
+/// What a vault could fetch before it was told which version is wanted.
+pub enum Prefetched {
+    /// Nothing: the vault keeps its documents where the pointer is, or the fetch failed.
+    Nothing,
+    /// The newest version and its document. It may not be committed yet.
+    Newest {
+        /// The version.
+        version: String,
+        /// Its document.
+        document: Secret<String>,
+    },
+}
+
+/// What a vault can fail with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum VaultError {
+    /// There is no such version.
+    #[error("the vault does not have it")]
+    Missing,
+    /// The version exists with another document.
+    #[error("the version was written before with another content")]
+    VersionTaken,
+    /// The version id is not one the vault can use (32 to 64 characters).
+    #[error("the version id cannot be used")]
+    BadVersion,
+    /// The vault did not answer, or throttled.
+    #[error("the vault is unavailable")]
+    Unavailable,
+}
+
+impl From<VaultError> for Error {
+    fn from(error: VaultError) -> Self {
+        match error {
+            VaultError::Unavailable => Self::Dependency("vault"),
+            VaultError::Missing => Self::Internal("the vault lacks a committed version"),
+            VaultError::VersionTaken | VaultError::BadVersion => Self::Internal("a version id was used wrongly"),
+        }
+    }
+}
+
+/// The result of a vault call.
+pub type VaultResult<T> = Result<T, VaultError>;
+
+/// A vault of documents, each version written once and never changed.
+///
+/// Obligations, each a contract test:
+/// - `stage` makes a version durable before it returns and gives the pointer by which `open` finds it;
+/// - staging the same version with the same document again succeeds and gives the same pointer;
+/// - staging the same version with another document fails with `VersionTaken` and leaves the first;
+/// - `open` gives exactly the document of its pointer, whatever was staged later and whatever was prefetched;
+/// - what was staged at one place cannot be opened at another;
+/// - after `delete`, `open` fails with `Missing`.
+#[async_trait]
+pub trait Vault: Send + Sync {
+    /// Fetches what may be wanted, so that it can run beside the read of the pointer. Never fails.
+    async fn prefetch(&self, place: &Place) -> Prefetched;
+    /// Opens the document of a pointer that was committed.
+    async fn open(&self, place: &Place, pointer: &str, prefetched: Prefetched) -> VaultResult<Secret<String>>;
+    /// Makes a version durable. Nobody sees it until its pointer is committed to the store.
+    async fn stage(&self, place: &Place, version: &str, document: &Secret<String>) -> VaultResult<String>;
+    /// Deletes all versions at a place.
+    async fn delete(&self, place: &Place) -> VaultResult<()>;
+}
