@@ -1,5 +1,5 @@
-//! Holds `infra/template.yaml` and `samconfig.toml` against exact tables: what each function may do, is told and serves.
-//! It needs the tools of `tests/requirements.txt` and fails without them.
+//! Holds `infra/template.yaml` and `samconfig.toml` against exact tables: what each function may do, is told and
+//! serves. It needs the tools of `tests/requirements.txt` and fails without them.
 
 #[path = "template/reading.rs"]
 mod reading;
@@ -287,6 +287,7 @@ fn each_function_gets_exactly_the_variables_of_its_row() -> Result<()> {
     let public_url = json!({"Fn::If": ["HasPublicUrl", {"Ref": "PublicUrl"}, domain_url]});
     assert_eq!(at(template()?, "/Outputs/PublicUrl/Value"), public_url);
     let functions = functions()?;
+    let config = read("shared/src/config.rs")?;
     for row in ROWS {
         let mut expected = json!({
             "GRANTKEEPER_PUBLIC_URL": public_url,
@@ -308,6 +309,12 @@ fn each_function_gets_exactly_the_variables_of_its_row() -> Result<()> {
             .get(row.package)
             .with_context(|| format!("{} is missing", row.package))?;
         assert_eq!(&function.variables, expected, "{}", row.package);
+        for name in function.variables.keys() {
+            ensure!(
+                config.contains(&format!("\"{name}\"")),
+                "shared/src/config.rs reads no {name}"
+            );
+        }
     }
     Ok(())
 }

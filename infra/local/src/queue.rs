@@ -267,7 +267,7 @@ mod tests {
         let sqs = queue(&engines).await;
         deliveries(&engines, &sqs, 6, |_| Err("broken".to_owned())).await;
         let dead_letters = format!("{}-dlq", engines.queue_url());
-        tokio::time::sleep(Duration::from_secs(1)).await;
+        tokio::time::sleep(Duration::from_millis(1100)).await;
         assert!(
             sqs.receive_message()
                 .queue_url(engines.queue_url())

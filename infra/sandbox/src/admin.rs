@@ -57,10 +57,17 @@ async fn put_client(
     headers: HeaderMap,
     body: Bytes,
 ) -> Outcome {
-    let client = ClientSettings::from_body(&client_id, parse_json(&headers, &body)?).map_err(AdminError::bad_request)?;
+    let client =
+        ClientSettings::from_body(&client_id, parse_json(&headers, &body)?).map_err(AdminError::bad_request)?;
     let view = client.view();
-    let replaced = sandbox.transact(|state| state.clients.insert(client_id, client)).map_err(AdminError::not_saved)?;
-    let status = if replaced.is_some() { StatusCode::OK } else { StatusCode::CREATED };
+    let replaced = sandbox
+        .transact(|state| state.clients.insert(client_id, client))
+        .map_err(AdminError::not_saved)?;
+    let status = if replaced.is_some() {
+        StatusCode::OK
+    } else {
+        StatusCode::CREATED
+    };
     Ok((status, Json(view)).into_response())
 }
 
@@ -100,27 +107,36 @@ async fn advance_clock(Shared(sandbox): Shared<Sandbox>, headers: HeaderMap, bod
 
 async fn revoke_user(Shared(sandbox): Shared<Sandbox>, headers: HeaderMap, body: Bytes) -> Outcome {
     let revocation: UserRevocation = parse_json(&headers, &body)?;
-    let revoked = sandbox.transact(|state| state.revoke_user(&revocation.user)).map_err(AdminError::not_saved)?;
+    let revoked = sandbox
+        .transact(|state| state.revoke_user(&revocation.user))
+        .map_err(AdminError::not_saved)?;
     Ok(Json(json!({ "revoked": revoked })).into_response())
 }
 
 /// Lets no web page in. A page of another origin sends `Origin`; a name that was rebound to the loopback address shows
 /// in `Host`. JSON only (`parse_json`) makes browsers ask first, and nobody answers that question.
 async fn guard(Shared(sandbox): Shared<Sandbox>, request: Request, next: Next) -> Response {
-    let issuer = sandbox.issuer().trim_end_matches('/');
-    let text = |name| request.headers().get(name).map(|value| value.to_str().unwrap_or_default());
+    match find_intruder(request.headers(), sandbox.issuer().trim_end_matches('/')) {
+        Some(problem) => AdminError(StatusCode::FORBIDDEN, problem.to_owned()).into_response(),
+        None => no_store(next.run(request).await),
+    }
+}
+
+fn find_intruder(headers: &HeaderMap, issuer: &str) -> Option<&'static str> {
+    let text = |name| headers.get(name).map(|value| value.to_str().unwrap_or_default());
     if text(ORIGIN).is_some_and(|origin| origin != issuer) {
-        return AdminError(StatusCode::FORBIDDEN, "requests from web pages are refused".to_owned()).into_response();
+        return Some("requests from web pages are refused");
     }
-    if text(HOST).is_some_and(|host| !is_own_host(host, issuer)) {
-        return AdminError(StatusCode::FORBIDDEN, "this host name is not the sandbox's".to_owned()).into_response();
-    }
-    no_store(next.run(request).await)
+    text(HOST)
+        .is_some_and(|host| !is_own_host(host, issuer))
+        .then_some("this host name is not the sandbox's")
 }
 
 /// The issuer's own host and port, or any way to write the loopback interface.
 fn is_own_host(host: &str, issuer: &str) -> bool {
-    let Ok(url) = Url::parse(&format!("http://{host}")) else { return false };
+    let Ok(url) = Url::parse(&format!("http://{host}")) else {
+        return false;
+    };
     let issuer_host = issuer.split_once("://").map(|(_, authority)| authority);
     issuer_host == Some(host)
         || match url.host() {

@@ -24,12 +24,15 @@ enum Refusal {
 /// `GET /api/me`: who the access token speaks for.
 pub(crate) async fn me(Shared(sandbox): Shared<Sandbox>, headers: HeaderMap) -> Response {
     protected(&sandbox, &headers, |token, grant| {
-        Ok((StatusCode::OK, json!({
-            "user": grant.user,
-            "client_id": grant.client_id,
-            "scopes": token.scopes,
-            "grant_type": grant.grant_type,
-        })))
+        Ok((
+            StatusCode::OK,
+            json!({
+                "user": grant.user,
+                "client_id": grant.client_id,
+                "scopes": token.scopes,
+                "grant_type": grant.grant_type,
+            }),
+        ))
     })
 }
 
@@ -37,7 +40,11 @@ pub(crate) async fn me(Shared(sandbox): Shared<Sandbox>, headers: HeaderMap) -> 
 pub(crate) async fn userinfo(Shared(sandbox): Shared<Sandbox>, headers: HeaderMap) -> Response {
     protected(&sandbox, &headers, |token, grant| {
         let granted = |scope: &str| token.scopes.iter().any(|held| held == scope);
-        let user = grant.user.as_deref().filter(|_| granted("openid")).ok_or(Refusal::InsufficientScope)?;
+        let user = grant
+            .user
+            .as_deref()
+            .filter(|_| granted("openid"))
+            .ok_or(Refusal::InsufficientScope)?;
         let sub = subject(user);
         let mut claims = Map::new();
         if granted("profile") {
@@ -55,7 +62,9 @@ pub(crate) async fn userinfo(Shared(sandbox): Shared<Sandbox>, headers: HeaderMa
 
 /// Any other path under `/api`: protected as well, and not there.
 pub(crate) async fn unknown(Shared(sandbox): Shared<Sandbox>, headers: HeaderMap) -> Response {
-    protected(&sandbox, &headers, |_, _| Ok((StatusCode::NOT_FOUND, json!({ "error": "not_found" }))))
+    protected(&sandbox, &headers, |_, _| {
+        Ok((StatusCode::NOT_FOUND, json!({ "error": "not_found" })))
+    })
 }
 
 /// Answers a request that must carry a valid access token.
@@ -67,7 +76,9 @@ fn protected(
     let mut facts = Facts::default();
     let outcome = bearer_token(headers).and_then(|value| {
         sandbox.read(|state| {
-            let (token, grant) = state.find_access_token(value, state.now()).ok_or(Refusal::InvalidToken)?;
+            let (token, grant) = state
+                .find_access_token(value, state.now())
+                .ok_or(Refusal::InvalidToken)?;
             facts.client_id = Some(grant.client_id.clone());
             answer(token, grant)
         })
@@ -85,9 +96,17 @@ fn protected(
 
 /// RFC 6750 §2.1. Tokens in the query or the body are not looked at.
 fn bearer_token(headers: &HeaderMap) -> Result<&str, Refusal> {
-    let value = headers.get(AUTHORIZATION).ok_or(Refusal::NoToken)?.to_str().map_err(|_| Refusal::InvalidToken)?;
+    let value = headers
+        .get(AUTHORIZATION)
+        .ok_or(Refusal::NoToken)?
+        .to_str()
+        .map_err(|_| Refusal::InvalidToken)?;
     let (scheme, token) = value.split_once(' ').ok_or(Refusal::NoToken)?;
-    if scheme.eq_ignore_ascii_case("bearer") { Ok(token.trim()) } else { Err(Refusal::NoToken) }
+    if scheme.eq_ignore_ascii_case("bearer") {
+        Ok(token.trim())
+    } else {
+        Err(Refusal::NoToken)
+    }
 }
 
 impl Refusal {

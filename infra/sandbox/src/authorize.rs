@@ -64,7 +64,11 @@ fn answer(
         Some(Decision::Deny) => Err(request.reply.error("access_denied", "the person did not allow it")),
         Some(Decision::Allow) => {
             let typed = parameters.first("username").unwrap_or_default().trim();
-            if is_username(typed) { grant(sandbox, &request, typed) } else { Ok(ask(&request, parameters, Some(typed))) }
+            if is_username(typed) {
+                grant(sandbox, &request, typed)
+            } else {
+                Ok(ask(&request, parameters, Some(typed)))
+            }
         }
         None if request.prompt_none => Err(request.reply.error("login_required", "nobody is signed in")),
         None => Ok(ask(&request, parameters, None)),
@@ -102,7 +106,13 @@ fn ask(request: &AuthorizationRequest, parameters: &Parameters, rejected_name: O
         .iter()
         .filter_map(|name| parameters.first(name).map(|value| (*name, value.to_owned())))
         .collect();
-    pages::consent(&request.client.client_id, username, rejected_name.is_some(), &request.scopes, carried)
+    pages::consent(
+        &request.client.client_id,
+        username,
+        rejected_name.is_some(),
+        &request.scopes,
+        carried,
+    )
 }
 
 fn refused(refusal: Refusal) -> Response {

@@ -32,7 +32,9 @@ impl SigningKey {
     pub(crate) fn from_stored(stored: &str) -> anyhow::Result<SigningKey> {
         let unusable = "the data file's signing key is unusable";
         let document = STANDARD.decode(stored).ok().context(unusable)?;
-        let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &document).ok().context(unusable)?;
+        let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &document)
+            .ok()
+            .context(unusable)?;
         // An uncompressed point: 0x04, then the two coordinates.
         let point = pair.public_key().as_ref();
         let x = URL_SAFE_NO_PAD.encode(point.get(1..33).context(unusable)?);

@@ -149,63 +149,61 @@ pub struct ClientSecret {
     pub expires_at: Option<Timestamp>,
 }
 
-/// A client as stored.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Client {
-    /// Its id.
-    pub id: ClientId,
-    /// The unguessable part of its redirect URI: 256 bits, never used again.
-    pub client_key: String,
-    /// The project it belongs to; `None`: every project may use it.
+/// What a superuser configures; the body of `POST /v1/clients` without the secret and the key.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ClientSettings {
+    /// A name for people: "Sign in with …".
+    pub name: String,
+    /// The project it belongs to; absent: every project may use it.
+    #[serde(default)]
+    #[schema(value_type = Option<String>)]
     pub project: Option<ProjectId>,
     /// Further projects that may use a project's own client.
     #[serde(default)]
+    #[schema(value_type = Vec<String>)]
     pub shared_with: Vec<ProjectId>,
     /// Who looks after it.
+    #[serde(default)]
     pub owner: Option<String>,
-    /// A name for people: "Sign in with …".
-    pub name: String,
-    /// Counts changes; a flow that was started under another version is aborted.
-    pub version: u64,
-    /// Switched off.
-    #[serde(default)]
-    pub disabled: bool,
     /// What the authorization server issued.
+    #[serde(default)]
     pub client_id: Option<String>,
-    /// Its secrets, newest first.
+    /// The issuer (RFC 8414), when it is known; its metadata then supplies the endpoints.
     #[serde(default)]
-    pub client_secrets: Vec<ClientSecret>,
-    /// The only origin that the client secrets may be sent to: that of the token endpoint they were entered for.
-    pub secret_origin: Option<String>,
-    /// The issuer (RFC 8414), when it is known.
     pub issuer: Option<String>,
-    /// RFC 9207 §3: the authorization server promises `iss`.
-    #[serde(default)]
-    pub iss_required: bool,
     /// RFC 6749 §3.1.
+    #[serde(default)]
     pub authorization_endpoint: Option<String>,
     /// RFC 6749 §3.2.
+    #[serde(default)]
     pub token_endpoint: Option<String>,
     /// RFC 7009.
+    #[serde(default)]
     pub revocation_endpoint: Option<String>,
     /// RFC 7662.
+    #[serde(default)]
     pub introspection_endpoint: Option<String>,
     /// OpenID Connect Core §5.3.
+    #[serde(default)]
     pub userinfo_endpoint: Option<String>,
-    /// The keys that sign ID tokens.
-    pub jwks_uri: Option<String>,
     /// The grants.
+    #[serde(default = "default_grants")]
     pub grant_types: Vec<GrantType>,
-    /// How it authenticates at the token endpoint.
-    pub token_endpoint_auth_method: AuthMethod,
+    /// How it authenticates at the token endpoint; absent: the metadata's first known one, else `client_secret_basic`.
+    #[serde(default)]
+    pub token_endpoint_auth_method: Option<AuthMethod>,
     /// RFC 7636; off only for authorization servers that break on it.
+    #[serde(default = "on")]
     pub pkce: bool,
     /// Its scopes.
     #[serde(default)]
     pub scopes: Scopes,
     /// The `audience` that some authorization servers ask for.
+    #[serde(default)]
     pub audience: Option<String>,
     /// RFC 8707: repeated in every token request.
+    #[serde(default)]
     pub resource: Option<String>,
     /// Extra authorization parameters.
     #[serde(default)]
@@ -214,13 +212,16 @@ pub struct Client {
     #[serde(default)]
     pub header: HeaderScheme,
     /// The API that the tokens are for.
+    #[serde(default)]
     pub api_base_url: Option<String>,
     /// A request that shows whether a token works.
+    #[serde(default)]
     pub test_request: Option<TestRequest>,
     /// Pages to which people may return, besides the project's.
     #[serde(default)]
     pub return_urls: Vec<String>,
     /// The provider's page about registering clients.
+    #[serde(default)]
     pub docs_url: Option<String>,
     /// How the provider treats refresh tokens.
     #[serde(default)]
@@ -228,6 +229,61 @@ pub struct Client {
     /// The operator's labels.
     #[serde(default)]
     pub labels: BTreeMap<String, String>,
+}
+
+fn default_grants() -> Vec<GrantType> {
+    vec![GrantType::AuthorizationCode, GrantType::RefreshToken]
+}
+
+fn on() -> bool {
+    true
+}
+
+impl ClientSettings {
+    /// How it authenticates at the token endpoint.
+    pub fn auth_method(&self) -> AuthMethod {
+        self.token_endpoint_auth_method.unwrap_or(AuthMethod::ClientSecretBasic)
+    }
+
+    /// The part of its secret's name that stands for the project.
+    pub fn home(&self) -> &str {
+        self.project.as_ref().map_or("global", ProjectId::as_str)
+    }
+
+    /// The origin of the token endpoint, to which codes, secrets and refresh tokens are bound.
+    pub fn token_origin(&self) -> Option<String> {
+        let url = url::Url::parse(self.token_endpoint.as_deref()?).ok()?;
+        Some(url.origin().ascii_serialization())
+    }
+
+    /// Extra parameters of every token request: `audience` and `resource` (RFC 8707 §2.2).
+    pub fn token_params(&self) -> BTreeMap<String, String> {
+        let named = [("audience", &self.audience), ("resource", &self.resource)];
+        named.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value.clone()?))).collect()
+    }
+}
+
+/// A client as stored.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Client {
+    /// Its id.
+    pub id: ClientId,
+    /// The unguessable part of its redirect URI: 256 bits, never used again.
+    pub client_key: String,
+    /// Counts changes; a flow that was started under another version is aborted.
+    pub version: u64,
+    /// Switched off.
+    pub disabled: bool,
+    /// Its secrets, newest first.
+    pub client_secrets: Vec<ClientSecret>,
+    /// The only origin that the client secrets may be sent to: that of the token endpoint they were entered for.
+    pub secret_origin: Option<String>,
+    /// RFC 9207 §3: the authorization server promises `iss`.
+    pub iss_required: bool,
+    /// The keys that sign ID tokens.
+    pub jwks_uri: Option<String>,
+    /// What was configured.
+    pub settings: ClientSettings,
     /// When it was made.
     pub created_at: Timestamp,
     /// When it was changed last.
@@ -238,16 +294,17 @@ impl Client {
     /// What it still lacks for its grants, as names of fields.
     pub fn missing(&self) -> Vec<&'static str> {
         let mut missing = Vec::new();
-        if self.client_id.is_none() {
+        let settings = &self.settings;
+        if settings.client_id.is_none() {
             missing.push("client_id");
         }
-        if self.token_endpoint.is_none() {
+        if settings.token_endpoint.is_none() {
             missing.push("token_endpoint");
         }
-        if self.grant_types.contains(&GrantType::AuthorizationCode) && self.authorization_endpoint.is_none() {
+        if settings.grant_types.contains(&GrantType::AuthorizationCode) && settings.authorization_endpoint.is_none() {
             missing.push("authorization_endpoint");
         }
-        if self.token_endpoint_auth_method != AuthMethod::None && self.client_secrets.is_empty() {
+        if settings.auth_method() != AuthMethod::None && self.client_secrets.is_empty() {
             missing.push("client_secret");
         }
         missing
@@ -266,24 +323,8 @@ impl Client {
 
     /// Whether a project may use it.
     pub fn is_visible_to(&self, project: &ProjectId) -> bool {
-        self.project.as_ref().is_none_or(|home| home == project) || self.shared_with.contains(project)
-    }
-
-    /// The part of its secret's name that stands for the project.
-    pub fn home(&self) -> &str {
-        self.project.as_ref().map_or("global", ProjectId::as_str)
-    }
-
-    /// The origin of the token endpoint, to which codes, secrets and refresh tokens are bound.
-    pub fn token_origin(&self) -> Option<String> {
-        let url = url::Url::parse(self.token_endpoint.as_deref()?).ok()?;
-        Some(url.origin().ascii_serialization())
-    }
-
-    /// Extra parameters of every token request: `audience` and `resource` (RFC 8707 §2.2).
-    pub fn token_params(&self) -> BTreeMap<String, String> {
-        let named = [("audience", &self.audience), ("resource", &self.resource)];
-        named.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value.clone()?))).collect()
+        let settings = &self.settings;
+        settings.project.as_ref().is_none_or(|home| home == project) || settings.shared_with.contains(project)
     }
 
     /// The secrets to try now, in order: the newest first, without those that are retired or expired.

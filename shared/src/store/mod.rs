@@ -1,6 +1,7 @@
 #![doc = include_str!("README.md")]
 
 pub mod dynamodb;
+pub mod queue;
 
 use async_trait::async_trait;
 

@@ -21,9 +21,9 @@ fn pointer_sk(id: &ClientId) -> String {
 
 /// The partitions in whose lists a client stands.
 fn lists(client: &Client) -> Vec<String> {
-    let home = client.project.as_ref().map_or_else(|| GLOBAL.to_owned(), project_pk);
+    let home = client.settings.project.as_ref().map_or_else(|| GLOBAL.to_owned(), project_pk);
     let mut lists = vec![ALL.to_owned(), home];
-    lists.extend(client.shared_with.iter().map(project_pk));
+    lists.extend(client.settings.shared_with.iter().map(project_pk));
     lists.sort();
     lists.dedup();
     lists

@@ -41,18 +41,6 @@ impl DynamoDbStore {
         Ok(read.send().await.map_err(unavailable)?.item)
     }
 
-    /// Puts an item; with `new`, only where there is none.
-    async fn put(&self, item: Item, new: bool) -> StoreResult<()> {
-        let mut put = self.sdk.put_item().table_name(&self.table).set_item(Some(item));
-        if new {
-            put = put.condition_expression("attribute_not_exists(pk)");
-        }
-        put.send().await.map(drop).map_err(|error| match error.as_service_error() {
-            Some(service) if service.is_conditional_check_failed_exception() => StoreError::AlreadyExists,
-            _ => unavailable(error),
-        })
-    }
-
     /// One page of the items in a partition whose sort key has this prefix. The cursor is the last sort key, without
     /// the prefix.
     async fn query(

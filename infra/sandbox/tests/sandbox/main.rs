@@ -1,0 +1,26 @@
+//! The sandbox as its clients see it: every test drives the router.
+
+#[cfg(test)]
+mod admin;
+#[cfg(test)]
+mod authorize;
+#[cfg(test)]
+mod client_auth;
+#[cfg(test)]
+mod code;
+#[cfg(test)]
+mod concurrency;
+#[cfg(test)]
+mod grants;
+#[cfg(test)]
+mod harness;
+#[cfg(test)]
+mod log;
+#[cfg(test)]
+mod metadata;
+#[cfg(test)]
+mod persistence;
+#[cfg(test)]
+mod refresh;
+#[cfg(test)]
+mod revoke;

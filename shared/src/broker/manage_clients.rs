@@ -1,0 +1,186 @@
+//! Clients: read, list, change, delete.
+
+use serde_json::Value;
+
+use super::Broker;
+use super::access::Caller;
+use super::register_client::parse_client;
+use crate::error::{Error, Result};
+use crate::model::client::Client;
+use crate::model::ids::{ClientId, ProjectId};
+use crate::model::principal::{Projects, Role};
+use crate::store::Page;
+use crate::vault::Place;
+
+impl Broker {
+    /// A client that the caller may see.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`].
+    pub async fn read_client(&self, caller: &Caller, id: &str) -> Result<Client> {
+        caller.require(&[Role::Superuser, Role::Platform], "clients:read")?;
+        let id = ClientId::parse(id).map_err(|_| Error::NotFound)?;
+        let client = self.store().find_client(&id).await?.ok_or(Error::NotFound)?;
+        let visible = match caller.project_filter(None)? {
+            Some(project) => client.is_visible_to(&project),
+            None => true,
+        };
+        if visible { Ok(client) } else { Err(Error::NotFound) }
+    }
+
+    /// Clients of a project with the global ones, or all.
+    ///
+    /// # Errors
+    /// [`Error::Forbidden`] for a project that the key is not for.
+    pub async fn list_clients(
+        &self,
+        caller: &Caller,
+        project: Option<&ProjectId>,
+        limit: u32,
+        cursor: Option<&str>,
+    ) -> Result<Page<Client>> {
+        caller.require(&[Role::Superuser, Role::Platform], "clients:read")?;
+        let project = caller.project_filter(project)?;
+        Ok(self.store().list_clients(project.as_ref(), limit, cursor).await?)
+    }
+
+    /// Changes a client by a JSON merge patch (RFC 7396); `status` may be `disabled` or `active`.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], [`Error::Invalid`], [`Error::Conflict`] when it was changed meanwhile.
+    pub async fn update_client(&self, caller: &Caller, id: &str, mut patch: Value) -> Result<Client> {
+        caller.require(&[Role::Superuser], "clients:write")?;
+        let old = self.read_client(caller, id).await?;
+        self.may_change(caller, &old)?;
+        let disabled = match patch.as_object_mut().and_then(|patch| patch.remove("status")) {
+            None => old.disabled,
+            Some(Value::String(status)) if status == "disabled" => true,
+            Some(Value::String(status)) if status == "active" => false,
+            Some(_) => return Err(Error::field("/status", "unsupported", "It can be set to active or disabled.")),
+        };
+        for fixed in ["project", "client_key"] {
+            if patch.get(fixed).is_some() {
+                return Err(Error::field(format!("/{fixed}"), "read_only", "It is fixed when the client is made."));
+            }
+        }
+        let mut merged =
+            serde_json::to_value(&old.settings).map_err(|_| Error::Internal("settings cannot be written"))?;
+        // Null removes a member; null and absent settings are the same.
+        merge(&mut merged, patch);
+        let (mut settings, client_secret, _) = parse_client(merged)?;
+        self.validate_client(&settings, client_secret.as_ref(), None)?;
+
+        let mut client = Client { version: old.version + 1, disabled, updated_at: self.now(), ..old.clone() };
+        if settings.issuer.is_some() && settings.issuer != old.settings.issuer {
+            // A new issuer brings its own endpoints; those that were not typed anew are taken from it.
+            for (new, old) in [
+                (&mut settings.authorization_endpoint, &old.settings.authorization_endpoint),
+                (&mut settings.token_endpoint, &old.settings.token_endpoint),
+                (&mut settings.revocation_endpoint, &old.settings.revocation_endpoint),
+                (&mut settings.introspection_endpoint, &old.settings.introspection_endpoint),
+                (&mut settings.userinfo_endpoint, &old.settings.userinfo_endpoint),
+            ] {
+                if *new == *old {
+                    *new = None;
+                }
+            }
+            let discovered = self.discover(&mut settings).await?;
+            client.iss_required = discovered.iss_required;
+            client.jwks_uri = discovered.jwks_uri;
+        } else if settings.issuer.is_none() {
+            client.iss_required = false;
+            client.jwks_uri = None;
+        }
+        // A secret goes only to the origin it was entered for. When the token endpoint moves to another one, the
+        // secret is forgotten and must be entered again (SECURITY.md 24).
+        if settings.token_origin() != old.settings.token_origin() {
+            client.client_secrets.clear();
+            client.secret_origin = None;
+        }
+        client.settings = settings;
+        if let Some(secret) = client_secret {
+            let now = self.now();
+            client.client_secrets.clear();
+            self.add_secret(&mut client, &secret, now).await?;
+        }
+        self.store().update_client(&client).await?;
+        self.inner.clients.remove(&client.id);
+        Ok(client)
+    }
+
+    /// Deletes a client and its secrets. Its redirect URI is never given to another.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`].
+    pub async fn delete_client(&self, caller: &Caller, id: &str) -> Result<()> {
+        caller.require(&[Role::Superuser], "clients:write")?;
+        let client = self.read_client(caller, id).await?;
+        self.may_change(caller, &client)?;
+        if !self.store().delete_client(&client).await? {
+            return Err(Error::NotFound);
+        }
+        self.inner.clients.remove(&client.id);
+        if !client.client_secrets.is_empty() {
+            self.vault().delete(&Place::new(client.settings.home(), client.id.as_str())).await?;
+        }
+        Ok(())
+    }
+
+    /// A superuser of some projects may not change a client of the instance or of another project.
+    fn may_change(&self, caller: &Caller, client: &Client) -> Result<()> {
+        let theirs = match (&caller.key.projects, &client.settings.project) {
+            (Projects::All(_), _) => true,
+            (Projects::Some(list), Some(home)) => list.contains(home),
+            (Projects::Some(_), None) => false,
+        };
+        if theirs {
+            Ok(())
+        } else {
+            Err(Error::Forbidden {
+                code: "not_your_client",
+                detail: "This client belongs to the instance or to another project.".to_owned(),
+            })
+        }
+    }
+}
+
+/// JSON merge patch (RFC 7396 §2).
+fn merge(target: &mut Value, patch: Value) {
+    match patch {
+        Value::Object(patch) => {
+            if !target.is_object() {
+                *target = Value::Object(serde_json::Map::new());
+            }
+            let Some(object) = target.as_object_mut() else { return };
+            for (name, value) in patch {
+                if value.is_null() {
+                    object.remove(&name);
+                } else {
+                    merge(object.entry(name).or_insert(Value::Null), value);
+                }
+            }
+        }
+        other => *target = other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn the_examples_of_rfc_7396() {
+        for (target, patch, result) in [
+            (json!({"a": "b"}), json!({"a": "c"}), json!({"a": "c"})),
+            (json!({"a": "b", "b": "c"}), json!({"a": null}), json!({"b": "c"})),
+            (json!({"a": ["b"]}), json!({"a": "c"}), json!({"a": "c"})),
+            (json!({"a": {"b": "c"}}), json!({"a": {"b": "d", "c": null}}), json!({"a": {"b": "d"}})),
+            (json!({"a": "foo"}), json!({"b": {"c": null}}), json!({"a": "foo", "b": {}})),
+        ] {
+            let mut merged = target;
+            merge(&mut merged, patch);
+            assert_eq!(merged, result);
+        }
+    }
+}

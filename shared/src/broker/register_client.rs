@@ -1,0 +1,279 @@
+//! Registers a client: our registration at one authorization server.
+
+use serde_json::Value;
+
+use super::Broker;
+use super::access::Caller;
+use super::fields::{Fields, escape};
+use crate::clock::Timestamp;
+use crate::error::{Error, Result};
+use crate::model::client::{Client, ClientSecret, ClientSettings, GrantType};
+use crate::model::ids::ClientId;
+use crate::model::principal::Role;
+use crate::outbound::{Limits, OutboundError, OutboundRequest};
+use crate::protocol::discovery::{self, Metadata, MetadataRefusal};
+use crate::protocol::token::AuthMethod;
+use crate::secret::Secret;
+use crate::store::StoreError;
+use crate::vault::Place;
+use crate::vault::root_key::random_token;
+
+/// A client to be registered: what is configured, and the secret and the key, which are not part of it.
+pub struct NewClient {
+    /// What is configured.
+    pub settings: ClientSettings,
+    /// The secret that the authorization server issued.
+    pub client_secret: Option<Secret<String>>,
+    /// A key for the redirect URI, for those who need a stable one; otherwise one is made.
+    pub client_key: Option<String>,
+}
+
+/// What metadata supplies beyond the settings.
+#[derive(Default)]
+pub(crate) struct Discovered {
+    pub(crate) iss_required: bool,
+    pub(crate) jwks_uri: Option<String>,
+}
+
+impl Broker {
+    /// Registers a client. Makes no network call except discovery when an issuer is given.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] with all wrong fields; [`Error::Conflict`] when the `client_key` was used before;
+    /// [`Error::ProviderMisbehaved`] when discovery fails.
+    pub async fn register_client(&self, caller: &Caller, new: NewClient) -> Result<Client> {
+        caller.require(&[Role::Superuser], "clients:write")?;
+        let NewClient { mut settings, client_secret, client_key } = new;
+        // A superuser of some projects registers for those, never for the instance.
+        if let Some(project) = &settings.project {
+            caller.project(Some(project))?;
+            self.store().find_project(project).await?.ok_or_else(|| {
+                Error::field("/project", "unknown_project", "There is no such project.")
+            })?;
+        } else {
+            settings.project = caller.project_filter(None)?;
+        }
+        self.validate_client(&settings, client_secret.as_ref(), client_key.as_deref())?;
+        let discovered = self.discover(&mut settings).await?;
+
+        let now = self.now();
+        let id = ClientId::generate();
+        let client_key = match client_key {
+            Some(key) => key,
+            None => random_token()?.expose().clone(),
+        };
+        let mut client = Client {
+            id,
+            client_key,
+            version: 1,
+            disabled: false,
+            client_secrets: Vec::new(),
+            secret_origin: None,
+            iss_required: discovered.iss_required,
+            jwks_uri: discovered.jwks_uri,
+            settings,
+            created_at: now,
+            updated_at: now,
+        };
+        // Secret first, then the record that points at it: a crash in between leaves an unused secret.
+        if let Some(secret) = client_secret {
+            self.add_secret(&mut client, &secret, now).await?;
+        }
+        match self.store().insert_client(&client).await {
+            Err(StoreError::AlreadyExists) => Err(Error::Conflict {
+                code: "client_key_taken",
+                detail: "This client_key belongs or belonged to another client.".to_owned(),
+                advice: &["Leave client_key out: a new one is made."],
+            }),
+            other => Ok(other.map(|()| client)?),
+        }
+    }
+
+    /// Puts a secret into the vault and at the head of the client's list.
+    pub(crate) async fn add_secret(&self, client: &mut Client, secret: &Secret<String>, now: Timestamp) -> Result<()> {
+        let version = uuid::Uuid::new_v4().to_string();
+        let place = Place::new(client.settings.home(), client.id.as_str());
+        let pointer = self.vault().stage(&place, &version, secret).await?;
+        let record = ClientSecret { id: pointer, added_at: now, last_success_at: None, retire_at: None, expires_at: None };
+        client.client_secrets.insert(0, record);
+        client.secret_origin = client.settings.token_origin();
+        Ok(())
+    }
+
+    pub(crate) fn validate_client(
+        &self,
+        settings: &ClientSettings,
+        client_secret: Option<&Secret<String>>,
+        client_key: Option<&str>,
+    ) -> Result<()> {
+        let mut fields = Fields::default();
+        fields.text("/name", &settings.name);
+        fields.text_opt("/owner", settings.owner.as_ref());
+        fields.text_opt("/client_id", settings.client_id.as_ref());
+        fields.text_opt("/audience", settings.audience.as_ref());
+        let urls = [
+            ("/issuer", &settings.issuer),
+            ("/authorization_endpoint", &settings.authorization_endpoint),
+            ("/token_endpoint", &settings.token_endpoint),
+            ("/revocation_endpoint", &settings.revocation_endpoint),
+            ("/introspection_endpoint", &settings.introspection_endpoint),
+            ("/userinfo_endpoint", &settings.userinfo_endpoint),
+            ("/api_base_url", &settings.api_base_url),
+        ];
+        for (pointer, url) in urls {
+            self.check_endpoint(&mut fields, pointer, url.as_ref());
+        }
+        for (pointer, url) in [("/docs_url", &settings.docs_url), ("/scopes/docs_url", &settings.scopes.docs_url)] {
+            if url.as_ref().is_some_and(|url| !url.starts_with("https://")) {
+                fields.wrong(pointer, "url_not_https", "A link for people uses https.");
+            }
+        }
+        if let Some(resource) = &settings.resource
+            && url::Url::parse(resource).map_or(true, |url| url.fragment().is_some())
+        {
+            fields.wrong("/resource", "not_a_resource", "An absolute URI without a fragment (RFC 8707 §2).");
+        }
+        if settings.grant_types.is_empty() {
+            fields.wrong("/grant_types", "empty", "Name at least one grant type.");
+        } else if !settings.grant_types.contains(&GrantType::AuthorizationCode) {
+            fields.wrong("/grant_types", "unsupported", "authorization_code must be among them.");
+        }
+        fields.scopes("/scopes/required", &settings.scopes.required);
+        fields.scopes("/scopes/optional", settings.scopes.optional.iter().map(|scope| &scope.value));
+        if let Some(separator) = &settings.scopes.separator
+            && ![" ", ","].contains(&separator.as_str())
+        {
+            fields.wrong("/scopes/separator", "unsupported", "A space or a comma.");
+        }
+        fields.authorization_params("/authorization_params", &settings.authorization_params);
+        fields.labels("/labels", &settings.labels);
+        self.check_return_urls(&mut fields, "/return_urls", &settings.return_urls);
+        if http::HeaderName::from_bytes(settings.header.name.as_bytes()).is_err() {
+            fields.wrong("/header/name", "not_a_header", "A header name like Authorization (RFC 9110 §5.1).");
+        }
+        if settings.header.prefix.len() > 64 || !settings.header.prefix.bytes().all(|byte| (0x20..0x7f).contains(&byte)) {
+            fields.wrong("/header/prefix", "not_a_prefix", "At most 64 visible ASCII characters.");
+        }
+        if let Some(test) = &settings.test_request {
+            if !test.path.starts_with('/') || test.path.starts_with("//") || test.path.chars().any(char::is_control) {
+                fields.wrong("/test_request/path", "not_a_path", "A path that begins with one slash.");
+            }
+        }
+        if let Some(secret) = client_secret {
+            let fits = !secret.is_empty() && secret.expose().len() <= 4096 && !secret.expose().chars().any(char::is_control);
+            if !fits {
+                fields.wrong("/client_secret", "not_a_secret", "Not empty, at most 4096 characters, no control characters.");
+            } else if settings.token_endpoint.is_none() && settings.issuer.is_none() {
+                fields.wrong(
+                    "/token_endpoint",
+                    "needed_for_secret",
+                    "A client secret is bound to the origin of the token endpoint: give token_endpoint or issuer with it.",
+                );
+            }
+        }
+        if let Some(key) = client_key {
+            let usable = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+            // 22 base64url characters are 128 bits.
+            if !(22..=128).contains(&key.len()) || !key.bytes().all(usable) {
+                let rule = "22 to 128 base64url characters, at least 128 bits of randomness.";
+                fields.wrong("/client_key", "not_a_client_key", rule);
+            }
+        }
+        fields.done()
+    }
+
+    /// Fills the endpoints from the issuer's metadata. What was typed must agree with it: endpoints of one issuer and a
+    /// token endpoint of another are a mix-up waiting to happen.
+    pub(crate) async fn discover(&self, settings: &mut ClientSettings) -> Result<Discovered> {
+        let Some(issuer) = settings.issuer.clone() else { return Ok(Discovered::default()) };
+        let metadata = self.fetch_metadata(&issuer).await?;
+        let mut fields = Fields::default();
+        for (pointer, typed, found) in [
+            ("/authorization_endpoint", &mut settings.authorization_endpoint, &metadata.authorization_endpoint),
+            ("/token_endpoint", &mut settings.token_endpoint, &metadata.token_endpoint),
+            ("/revocation_endpoint", &mut settings.revocation_endpoint, &metadata.revocation_endpoint),
+            ("/introspection_endpoint", &mut settings.introspection_endpoint, &metadata.introspection_endpoint),
+            ("/userinfo_endpoint", &mut settings.userinfo_endpoint, &metadata.userinfo_endpoint),
+        ] {
+            if let (Some(typed), Some(found)) = (typed.as_ref(), found)
+                && typed != found
+            {
+                fields.wrong(pointer, "differs_from_issuer", "The issuer's metadata has another one: leave it out.");
+            }
+            self.check_endpoint(&mut fields, pointer, found.as_ref());
+            if typed.is_none() {
+                typed.clone_from(found);
+            }
+        }
+        self.check_endpoint(&mut fields, "/issuer", metadata.jwks_uri.as_ref());
+        fields.done()?;
+        if settings.token_endpoint_auth_method.is_none() {
+            settings.token_endpoint_auth_method = Some(auth_method(&metadata));
+        }
+        Ok(Discovered {
+            iss_required: metadata.authorization_response_iss_parameter_supported,
+            jwks_uri: metadata.jwks_uri,
+        })
+    }
+
+    async fn fetch_metadata(&self, issuer: &str) -> Result<Metadata> {
+        let parsed = url::Url::parse(issuer).map_err(|_| Error::field("/issuer", "not_a_url", "It must be a URL."))?;
+        let mut other_issuer = false;
+        for location in discovery::locations(&parsed) {
+            let answer = self.outbound().send(OutboundRequest::get(&location, Limits::DISCOVERY)).await;
+            let answer = match answer {
+                Ok(answer) => answer,
+                Err(OutboundError::Refused(refusal)) => {
+                    return Err(Error::field("/issuer", refusal.code(), format!("{refusal}. {}", refusal.advice())));
+                }
+                Err(_) => {
+                    return Err(Error::ProviderUnavailable { what: "its metadata could not be fetched", retry_after: None });
+                }
+            };
+            if !answer.status.is_success() {
+                continue;
+            }
+            match discovery::parse(&answer.body, issuer) {
+                Ok(metadata) => return Ok(metadata),
+                Err(MetadataRefusal::OtherIssuer) => other_issuer = true,
+                Err(MetadataRefusal::NotMetadata) => {}
+            }
+        }
+        Err(if other_issuer {
+            let rule = "The metadata found there names another issuer (RFC 8414 §3.3). Compare them character by character, a final slash included.";
+            Error::field("/issuer", "other_issuer", rule)
+        } else {
+            let rule = "No metadata was found at this issuer. Leave issuer out and give the endpoints instead.";
+            Error::field("/issuer", "no_metadata", rule)
+        })
+    }
+}
+
+/// The first of our methods that the metadata lists; Basic when it lists none (RFC 8414 §2).
+fn auth_method(metadata: &Metadata) -> AuthMethod {
+    let supported = metadata.token_endpoint_auth_methods_supported.as_deref().unwrap_or_default();
+    let known = [
+        ("client_secret_basic", AuthMethod::ClientSecretBasic),
+        ("client_secret_post", AuthMethod::ClientSecretPost),
+        ("none", AuthMethod::None),
+    ];
+    let listed = known.into_iter().find(|(name, _)| supported.iter().any(|method| method == name));
+    listed.map_or(AuthMethod::ClientSecretBasic, |(_, method)| method)
+}
+
+/// Takes secret and key out of a body, and the rest as settings: so the settings never hold a secret.
+///
+/// # Errors
+/// [`Error::Invalid`] naming the field that is wrong, missing or unknown.
+pub fn parse_client(mut body: Value) -> Result<(ClientSettings, Option<Secret<String>>, Option<String>)> {
+    let not_text = |pointer: &str| Error::field(pointer, "invalid_type", "It must be a text.");
+    let object = body.as_object_mut().ok_or_else(|| Error::field("", "invalid_type", "The body must be an object."))?;
+    let mut take = |name: &str| match object.remove(name) {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(text)) => Ok(Some(text)),
+        Some(_) => Err(not_text(&format!("/{}", escape(name)))),
+    };
+    let client_secret = take("client_secret")?.map(Secret::new);
+    let client_key = take("client_key")?;
+    Ok((crate::inbound::body::typed(body)?, client_secret, client_key))
+}

@@ -1,0 +1,70 @@
+//! What a read of a credential needs, decided on the item alone (REFRESH.md b.2).
+
+use chrono::Duration;
+
+use crate::clock::Timestamp;
+use crate::model::credential::{Credential, CredentialStatus};
+
+/// What to do for a caller who wants an access token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Need {
+    /// Serve what is there.
+    Serve,
+    /// Serve what is there, and have it refreshed: nobody waits.
+    ServeAndRefresh,
+    /// Serve what is there; it lives shorter than was asked, and so would any other.
+    ServeShort,
+    /// A refresh must come first. `alive`: if it fails, what is there can still be served.
+    Refresh {
+        /// Whether the access token can still be used.
+        alive: bool,
+    },
+    /// Nothing can be served, and a refresh is not possible.
+    Nothing,
+}
+
+/// Decides. `min_ttl` is the remaining life that the caller asks for.
+pub fn need(credential: &Credential, now: Timestamp, min_ttl: Option<Duration>) -> Need {
+    let alive = credential.is_alive(now);
+    let Some(expires_at) = credential.expires_at() else { return Need::Serve };
+    if !credential.may_refresh() {
+        return if alive { Need::Serve } else { Need::Nothing };
+    }
+    if !alive {
+        return Need::Refresh { alive };
+    }
+    let now_ms = now.timestamp_millis();
+    if min_ttl.is_some_and(|min_ttl| expires_at - now < min_ttl) {
+        let lifetime = Duration::milliseconds(expires_at.timestamp_millis() - credential.issued_at);
+        // A token that was obtained by a refresh shows how long this provider's tokens live: when that is shorter than
+        // what is asked, another refresh would only spend a refresh token.
+        let unreachable = min_ttl.is_some_and(|min_ttl| lifetime < min_ttl) && credential.last_refreshed_at.is_some();
+        if !unreachable {
+            return Need::Refresh { alive };
+        }
+        return Need::ServeShort;
+    }
+    let wanted = credential.refresh_after.is_some_and(|at| now_ms >= at);
+    if wanted && credential.backoff(now).is_none() && !credential.is_leased(now) {
+        Need::ServeAndRefresh
+    } else {
+        Need::Serve
+    }
+}
+
+/// Whether a piece of work from the queue is still to be done.
+pub fn is_due(credential: &Credential, generation: u64, now: Timestamp) -> bool {
+    credential.generation == generation
+        && credential.may_refresh()
+        && credential.refresh_after.is_some_and(|at| now.timestamp_millis() >= at)
+        && credential.backoff(now).is_none()
+}
+
+/// The warning that goes with a token, when there is something to warn of.
+pub fn warning(credential: &Credential) -> Option<&'static str> {
+    match credential.status {
+        CredentialStatus::RefreshFailing => Some("refresh_failing"),
+        CredentialStatus::ReauthorizationRequired => Some("reauthorization_required"),
+        CredentialStatus::Active | CredentialStatus::Suspended => None,
+    }
+}

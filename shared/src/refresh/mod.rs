@@ -1,0 +1,130 @@
+//! The refresh engine: one refresh at a time per credential, and no refresh token lost (REFRESH.md).
+//!
+//! The order is fixed: everything that can fail is obtained first, then lease and intent are taken in one conditional
+//! update, then the provider is asked once, then the new token set is staged in the vault and committed by one
+//! conditional update, and only then does anybody see it. Nothing is detached: an invocation that is killed leaves an
+//! intent behind, and the next worker takes it over when the lease has lapsed.
+
+mod attempt;
+pub mod decide;
+pub mod sweep;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::clock::Clock;
+use crate::error::{Error, Result};
+use crate::model::client::Client;
+use crate::model::credential::Credential;
+use crate::model::ids::{CredentialId, ProjectId};
+use crate::outbound::Outbound;
+use crate::store::Store;
+use crate::vault::Vault;
+use crate::vault::root_key::RootKeys;
+
+/// The longest that a function which refreshes may run (seconds). The template sets the same timeout, so a lease that
+/// has lapsed belongs to an invocation that is dead.
+pub const FUNCTION_TIMEOUT_SECONDS: i64 = 20;
+/// What clocks may differ by (seconds).
+const CLOCK_SKEW_SECONDS: i64 = 5;
+/// How long a lease lasts (seconds).
+const LEASE_SECONDS: i64 = FUNCTION_TIMEOUT_SECONDS + CLOCK_SKEW_SECONDS;
+/// How long a caller waits for a refresh at most: the HTTP API ends at 30 seconds and the function at 20.
+pub const WAIT_BUDGET: Duration = Duration::from_secs(12);
+
+/// The engine.
+#[derive(Clone)]
+pub struct Engine {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) vault: Arc<dyn Vault>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) outbound: Outbound,
+    pub(crate) root_keys: Arc<RootKeys>,
+}
+
+/// Why a refresh is wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reason {
+    /// It is due; a backoff is respected.
+    Due,
+    /// A caller asked for it by name; a backoff is not respected.
+    Forced,
+}
+
+/// What one attempt came to.
+pub(crate) enum Step {
+    /// The credential has a newer generation.
+    Refreshed(Box<Credential>),
+    /// Another worker has it; this is the item that stood against us.
+    Busy(Box<Credential>),
+}
+
+impl Engine {
+    /// Brings the credential to a newer generation than the given one, by a refresh of our own or by waiting for the
+    /// one that is under way, within `budget`.
+    ///
+    /// # Errors
+    /// [`Error::Refreshing`] when the budget is over; otherwise why no refresh was possible. What is stored is never
+    /// worse than before: a token that is still valid stays readable.
+    pub async fn refresh(
+        &self,
+        client: &Client,
+        credential: Credential,
+        reason: Reason,
+        budget: Duration,
+    ) -> Result<Credential> {
+        let (project, id, base) = (credential.project.clone(), credential.id.clone(), credential.generation);
+        let deadline = Instant::now() + budget;
+        let mut current = credential;
+        let mut pause = Pause::default();
+        loop {
+            if current.generation > base {
+                return Ok(current);
+            }
+            let now = self.clock.now();
+            if !current.is_leased(now) {
+                match self.attempt(client, current, reason).await? {
+                    Step::Refreshed(newer) => return Ok(*newer),
+                    Step::Busy(other) => current = *other,
+                }
+                if current.generation > base {
+                    return Ok(current);
+                }
+            }
+            if !pause.wait(deadline).await {
+                let left = current.lease.as_ref().map_or(1000, |lease| lease.until_ms - now.timestamp_millis());
+                let retry_after = Duration::from_millis(u64::try_from(left.clamp(1000, 30_000)).unwrap_or(1000));
+                return Err(Error::Refreshing { retry_after });
+            }
+            current = self.find(&project, &id).await?;
+        }
+    }
+
+    async fn find(&self, project: &ProjectId, id: &CredentialId) -> Result<Credential> {
+        self.store.find_credential(project, id).await?.ok_or(Error::NotFound)
+    }
+}
+
+/// Growing, jittered pauses of 100 ms to 1 s.
+#[derive(Default)]
+struct Pause {
+    rounds: u32,
+}
+
+impl Pause {
+    /// Waits; `false` when the deadline came first.
+    async fn wait(&mut self, deadline: Instant) -> bool {
+        let base = 100u64.saturating_mul(1 << self.rounds.min(3));
+        self.rounds += 1;
+        // A random UUID is the randomness at hand; only its spread matters here.
+        let jitter = u64::from(uuid::Uuid::new_v4().as_bytes().first().copied().unwrap_or_default()) * base / 512;
+        let until = Instant::now() + Duration::from_millis((base / 2 + jitter).min(1000));
+        if until >= deadline {
+            return false;
+        }
+        tokio::time::sleep_until(until).await;
+        true
+    }
+}

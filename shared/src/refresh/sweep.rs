@@ -1,0 +1,70 @@
+//! Scheduled refresh: find what is due, hand it out, refresh it.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::decide::is_due;
+use super::{Engine, Reason, WAIT_BUDGET};
+use crate::error::{Error, Result};
+use crate::model::client::Client;
+use crate::model::ids::{CredentialId, ProjectId};
+use crate::store::{DUE_SHARDS, Due};
+
+/// The most that one tick takes from one shard; what is left is found by the next tick.
+const PER_SHARD: u32 = 500;
+
+/// A piece of work in the queue: the refresh of one generation of one credential.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Work {
+    /// The credential.
+    pub credential: CredentialId,
+    /// Its project.
+    pub project: ProjectId,
+    /// The generation that was due; a newer one makes the work void.
+    pub generation: u64,
+}
+
+impl From<Due> for Work {
+    fn from(due: Due) -> Self {
+        Self { credential: due.credential, project: due.project, generation: due.generation }
+    }
+}
+
+impl Engine {
+    /// What is due now, over all shards.
+    ///
+    /// # Errors
+    /// When the index cannot be read.
+    pub async fn find_due(&self) -> Result<Vec<Work>> {
+        let now = self.clock.now();
+        let shards = (0..DUE_SHARDS).map(|shard| self.store.list_due(shard, now, PER_SHARD));
+        let mut work = Vec::new();
+        for due in futures::future::join_all(shards).await {
+            work.extend(due?.into_iter().map(Work::from));
+        }
+        Ok(work)
+    }
+
+    /// Does a piece of work, if it is still to be done: the index and the queue may be behind.
+    ///
+    /// # Errors
+    /// Only when the work should come again: the store, the vault or the provider did not answer. A refusal by the
+    /// provider is noted on the credential and is no reason to repeat.
+    pub async fn work(&self, work: &Work, client: impl AsyncFnOnce(&Work, &crate::model::ids::ClientId) -> Result<Arc<Client>>) -> Result<()> {
+        let Some(credential) = self.store.find_credential(&work.project, &work.credential).await? else { return Ok(()) };
+        if !is_due(&credential, work.generation, self.clock.now()) {
+            return Ok(());
+        }
+        let client = client(work, &credential.client).await?;
+        match self.refresh(&client, credential, Reason::Due, WAIT_BUDGET).await {
+            Ok(_) => Ok(()),
+            Err(error @ (Error::Dependency(_) | Error::Internal(_))) => Err(error),
+            Err(error) => {
+                tracing::warn!(credential = %work.credential, %error, "a scheduled refresh brought no tokens");
+                Ok(())
+            }
+        }
+    }
+}

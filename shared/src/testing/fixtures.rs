@@ -1,0 +1,277 @@
+//! Makers of models: valid, with fresh ids, to be changed where a test needs it.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Duration};
+
+use crate::clock::Timestamp;
+use crate::model::client::{Client, ClientSecret, GrantType, HeaderScheme, OptionalScope, RefreshFacts, Scopes};
+use crate::model::credential::{Account, AccountKind, Credential, CredentialStatus};
+use crate::model::flow::{COMPLETION_SECONDS, Flow, FlowStatus, LIFETIME_SECONDS};
+use crate::model::ids::{ClientId, CredentialId, FlowId, KeyId, ProjectId, SessionId};
+use crate::model::principal::{ApiKey, Projects, Role};
+use crate::model::project::{Policies, Project};
+use crate::model::session::{Binding, Offer, Session};
+use crate::protocol::token::AuthMethod;
+use crate::store::{AcquireRefresh, CommitRefresh, IdempotencyRecord, Parking, ReleaseRefresh};
+use crate::vault::root_key::{Sealed, sha256};
+
+/// The origin of the authorization server of these fixtures.
+pub const ORIGIN: &str = "https://as.example";
+
+/// The instant at which tests begin: 2040-01-01T00:00:00.250Z. It is far ahead, so that no table forgets an item in the
+/// middle of a test, and has milliseconds, so that what cuts them off is seen.
+pub fn start() -> Timestamp {
+    DateTime::from_timestamp_millis(2_208_988_800_250).unwrap_or_default()
+}
+
+/// A text that nothing else has: a UUID, which is also a version id that every vault takes.
+pub fn unique() -> String {
+    uuid::Uuid::new_v4().to_string()
+}
+
+/// SHA-256 of a text that nothing else has, hex.
+pub fn unique_hash() -> String {
+    sha256(&unique())
+}
+
+/// Something that looks sealed.
+pub fn sealed() -> Sealed {
+    Sealed { key_version: unique(), data: unique_hash() }
+}
+
+/// A project.
+pub fn project() -> Project {
+    let id = ProjectId::generate();
+    Project {
+        name: "Example project".to_owned(),
+        slug: format!("project-{}", unique()),
+        policies: Policies { allowed_scopes: Some(vec!["read".to_owned()]), own_clients: true, ..Policies::default() },
+        return_urls: vec!["https://platform.example/return".to_owned()],
+        reauthorize_url: None,
+        created_at: start(),
+        id,
+    }
+}
+
+/// The key of a project's backend, valid for a year.
+pub fn api_key(project: &ProjectId) -> ApiKey {
+    ApiKey {
+        id: KeyId::generate(),
+        hash: unique_hash(),
+        name: "backend".to_owned(),
+        role: Role::Platform,
+        projects: Projects::Some(vec![project.clone()]),
+        permissions: vec!["credentials:read".to_owned()],
+        expires_at: start() + Duration::days(365),
+        created_at: start(),
+        last_used_at: None,
+    }
+}
+
+/// A client of a project, or a global one, with every endpoint and one secret.
+pub fn client(project: Option<&ProjectId>) -> Client {
+    let endpoint = |path: &str| Some(format!("{ORIGIN}/{path}"));
+    Client {
+        id: ClientId::generate(),
+        client_key: unique_hash(),
+        project: project.cloned(),
+        shared_with: Vec::new(),
+        owner: Some("integrations@platform.example".to_owned()),
+        name: "Example".to_owned(),
+        version: 1,
+        disabled: false,
+        client_id: Some("client at as.example".to_owned()),
+        client_secrets: vec![ClientSecret {
+            id: unique(),
+            added_at: start(),
+            last_success_at: None,
+            retire_at: None,
+            expires_at: Some(start() + Duration::days(90)),
+        }],
+        secret_origin: Some(ORIGIN.to_owned()),
+        issuer: Some(ORIGIN.to_owned()),
+        iss_required: true,
+        authorization_endpoint: endpoint("authorize"),
+        token_endpoint: endpoint("token"),
+        revocation_endpoint: endpoint("revoke"),
+        introspection_endpoint: None,
+        userinfo_endpoint: endpoint("userinfo"),
+        jwks_uri: endpoint("jwks"),
+        grant_types: vec![GrantType::AuthorizationCode, GrantType::RefreshToken],
+        token_endpoint_auth_method: AuthMethod::ClientSecretBasic,
+        pkce: true,
+        scopes: Scopes {
+            required: vec!["read".to_owned()],
+            optional: vec![OptionalScope { value: "write".to_owned(), label: Some("Change things".to_owned()) }],
+            ..Scopes::default()
+        },
+        audience: None,
+        resource: None,
+        authorization_params: BTreeMap::from([("access_type".to_owned(), "offline".to_owned())]),
+        header: HeaderScheme::default(),
+        api_base_url: Some("https://api.example".to_owned()),
+        test_request: None,
+        return_urls: Vec::new(),
+        docs_url: None,
+        refresh: RefreshFacts { grace_seconds: Some(30), ..RefreshFacts::default() },
+        labels: BTreeMap::new(),
+        created_at: start(),
+        updated_at: start(),
+    }
+}
+
+/// A session that lasts an hour from [`start`].
+pub fn session(project: &ProjectId) -> Session {
+    Session {
+        id: SessionId::generate(),
+        project: project.clone(),
+        token_hash: unique_hash(),
+        owner: format!("owner-{}", unique()),
+        offers: vec![Offer { client: ClientId::generate(), scopes: Some(vec!["read".to_owned()]) }],
+        name: None,
+        scopes: None,
+        suggested_scopes: vec!["write".to_owned()],
+        authorization_params: BTreeMap::from([("login_hint".to_owned(), "ada@example.com".to_owned())]),
+        return_url: Some("https://platform.example/return".to_owned()),
+        binding: Binding::Backend,
+        context: Some("cart=7".to_owned()),
+        created_at: start(),
+        expires_at: start() + Duration::hours(1),
+        flow: None,
+    }
+}
+
+/// A pending flow that was started in a session at [`start`].
+pub fn flow(session: &Session) -> Flow {
+    let client_key = unique_hash();
+    Flow {
+        id: FlowId::generate(),
+        project: session.project.clone(),
+        session: session.id.clone(),
+        owner: session.owner.clone(),
+        name: "Example".to_owned(),
+        client: session.offers.first().map_or_else(ClientId::generate, |offer| offer.client.clone()),
+        client_version: 1,
+        issuer: Some(ORIGIN.to_owned()),
+        iss_required: true,
+        token_endpoint: format!("{ORIGIN}/token"),
+        redirect_uri: format!("https://broker.example/callback/{client_key}"),
+        client_key,
+        pkce: true,
+        requested_scopes: vec!["read".to_owned()],
+        state_hash: unique_hash(),
+        cookie_hash: unique_hash(),
+        key_version: unique(),
+        return_url: session.return_url.clone(),
+        context: session.context.clone(),
+        binding: session.binding,
+        created_at: start(),
+        expires_at: start() + Duration::seconds(LIFETIME_SECONDS),
+        status: FlowStatus::Pending,
+        parked: None,
+        completion_hash: None,
+        completion_expires_at: None,
+        exchange_until: None,
+        completed_at: None,
+        credential: None,
+        problem: None,
+    }
+}
+
+/// A code that came back at `now`.
+pub fn parking(now: Timestamp) -> Parking {
+    Parking {
+        parked: sealed(),
+        completion_hash: unique_hash(),
+        completion_expires_at: now + Duration::seconds(COMPLETION_SECONDS),
+    }
+}
+
+/// The credential that a flow leads to, of generation 1, in no index of due work.
+pub fn credential(flow: &Flow) -> Credential {
+    let first = unique();
+    Credential {
+        id: CredentialId::generate(),
+        project: flow.project.clone(),
+        name: flow.name.clone(),
+        owner: flow.owner.clone(),
+        client: flow.client.clone(),
+        labels: BTreeMap::from([("team".to_owned(), "blue".to_owned())]),
+        external_id: Some("42".to_owned()),
+        created_at: start(),
+        status: CredentialStatus::Active,
+        status_reason: None,
+        requested_scopes: flow.requested_scopes.clone(),
+        granted_scopes: flow.requested_scopes.clone(),
+        account: Some(Account { issuer: ORIGIN.to_owned(), subject: "248289761001".to_owned() }),
+        account_kind: AccountKind::Personal,
+        bound_origin: ORIGIN.to_owned(),
+        refreshable: true,
+        generation: 1,
+        attempt: first.clone(),
+        cur: first,
+        prev: None,
+        prev_until: None,
+        fence: 0,
+        lease: None,
+        intent: None,
+        issued_at: start().timestamp_millis(),
+        at_exp: Some((start() + Duration::hours(1)).timestamp_millis()),
+        refresh_after: None,
+        fails: 0,
+        backoff_until: None,
+        last_refreshed_at: None,
+    }
+}
+
+/// What a new worker writes to take the lease of a credential for 25 seconds.
+pub fn acquire(credential: &Credential, now: Timestamp) -> AcquireRefresh {
+    AcquireRefresh {
+        generation: credential.generation,
+        owner: unique(),
+        attempt: unique(),
+        rt_fp: unique_hash().chars().take(16).collect(),
+        now,
+        until: now + Duration::seconds(25),
+        take_over: None,
+    }
+}
+
+/// The commit of the attempt that a credential shows, at `now`; in no index of due work.
+pub fn commit(leased: &Credential, now: Timestamp) -> CommitRefresh {
+    let attempt = leased.intent.as_ref().map(|intent| intent.attempt.clone()).unwrap_or_default();
+    CommitRefresh {
+        fence: leased.fence,
+        base_generation: leased.generation,
+        cur: attempt.clone(),
+        attempt,
+        prev: leased.cur.clone(),
+        prev_until: now.timestamp_millis() + 30_000,
+        issued_at: now.timestamp_millis(),
+        at_exp: Some(now.timestamp_millis() + 3_600_000),
+        refresh_after: Some(now.timestamp_millis() + 2_880_000),
+        next_due: None,
+        granted_scopes: vec!["read".to_owned(), "write".to_owned()],
+        now,
+    }
+}
+
+/// The end, without tokens, of the attempt that a credential shows: it stays active, and in no index of due work.
+pub fn release(leased: &Credential) -> ReleaseRefresh {
+    ReleaseRefresh {
+        fence: leased.fence,
+        attempt: leased.intent.as_ref().map(|intent| intent.attempt.clone()).unwrap_or_default(),
+        keep_intent: None,
+        fails: leased.fails + 1,
+        backoff_until: None,
+        status: CredentialStatus::Active,
+        status_reason: None,
+        next_due: None,
+    }
+}
+
+/// A call with an `Idempotency-Key`, remembered for a day from [`start`].
+pub fn idempotency_record() -> IdempotencyRecord {
+    IdempotencyRecord { id: unique_hash(), body_hash: unique_hash(), expires_at: start() + Duration::days(1) }
+}

@@ -1,0 +1,61 @@
+//! The contract of [`Store`]: each sentence of its docs as a check.
+//!
+//! A store is held to it with [`run`]. A suite that no store can fail proves nothing, so it is also run over stores that
+//! forget one condition each, and has to name the check that finds them (`tests/tests/contract.rs`).
+
+mod clients;
+mod credentials;
+mod due;
+mod exchange;
+mod flows;
+mod idempotency;
+mod keys;
+mod parking;
+mod projects;
+mod refresh;
+mod refresh_end;
+mod sessions;
+mod steps;
+
+use std::sync::Arc;
+
+use super::suite::{self, Check, Failure};
+use crate::store::Store;
+
+/// All checks, topic by topic.
+pub fn checks() -> impl Iterator<Item = &'static Check<dyn Store>> {
+    let topics = [
+        projects::CHECKS,
+        keys::CHECKS,
+        clients::CHECKS,
+        sessions::CHECKS,
+        flows::CHECKS,
+        parking::CHECKS,
+        exchange::CHECKS,
+        credentials::CHECKS,
+        refresh::CHECKS,
+        refresh_end::CHECKS,
+        due::CHECKS,
+        idempotency::CHECKS,
+    ];
+    topics.into_iter().flatten()
+}
+
+/// Holds a store to the whole contract. Its table may hold other things, and is left with what the checks made.
+pub async fn run(store: Arc<dyn Store>) -> Vec<Failure> {
+    suite::run(checks(), &*store).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_check_has_a_name_of_its_own() {
+        let mut names: Vec<_> = checks().map(|check| check.name).collect();
+        let all = names.len();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), all);
+    }
+}

@@ -1,0 +1,159 @@
+//! Steps that several checks begin with, and the walk over the pages of a list.
+
+use chrono::Duration;
+
+use crate::model::credential::Credential;
+use crate::model::flow::Flow;
+use crate::model::ids::{FlowId, ProjectId};
+use crate::model::session::Session;
+use crate::store::{AcquireRefresh, Attempted, Completion, Page, Store, StoreResult};
+use crate::testing::fixtures::{self, start};
+use crate::testing::suite::{Broken, ensure, ensure_eq};
+
+/// More pages than any list of these checks has.
+const PAGES: usize = 10_000;
+
+/// A session in the store, of a new project.
+pub async fn session(store: &dyn Store) -> Result<Session, Broken> {
+    let session = fixtures::session(&ProjectId::generate());
+    store.insert_session(&session).await?;
+    Ok(session)
+}
+
+/// The flow as it is stored now.
+pub async fn reread(store: &dyn Store, flow: &Flow) -> Result<Flow, Broken> {
+    found(store.find_flow(&flow.project, &flow.id).await?, "the flow")
+}
+
+/// The session as it is stored now.
+pub async fn reread_session(store: &dyn Store, session: &Session) -> Result<Session, Broken> {
+    found(store.find_session(&session.project, &session.id).await?, "the session")
+}
+
+/// What must be there.
+pub fn found<T>(object: Option<T>, what: &str) -> Result<T, Broken> {
+    object.ok_or_else(|| Broken::new(format!("{what} is not found")))
+}
+
+/// Starts a flow in a session.
+pub async fn start_in(store: &dyn Store, session: &Session) -> Result<Flow, Broken> {
+    let flow = fixtures::flow(session);
+    ensure!(store.start_flow(&flow, session, start()).await?, "a flow of a live session is not started");
+    Ok(flow)
+}
+
+/// A pending flow of a new session.
+pub async fn pending(store: &dyn Store) -> Result<Flow, Broken> {
+    start_in(store, &session(store).await?).await
+}
+
+/// Parks a pending flow.
+pub async fn park(store: &dyn Store, flow: &Flow) -> Result<Flow, Broken> {
+    let parked = store.park_flow(flow, &fixtures::parking(start()), start()).await?;
+    ensure!(parked, "a pending flow is not parked");
+    reread(store, flow).await
+}
+
+/// A parked flow of a new session.
+pub async fn parked(store: &dyn Store) -> Result<Flow, Broken> {
+    park(store, &pending(store).await?).await
+}
+
+/// Begins the exchange of a parked flow.
+pub async fn claim(store: &dyn Store, flow: &Flow) -> Result<Flow, Broken> {
+    let claimed = store.claim_exchange(flow, start() + Duration::seconds(30), start()).await?;
+    ensure!(claimed, "the exchange of a parked flow is not claimed");
+    reread(store, flow).await
+}
+
+/// A flow, of a new session, whose exchange this call holds.
+pub async fn exchanging(store: &dyn Store) -> Result<Flow, Broken> {
+    claim(store, &parked(store).await?).await
+}
+
+/// Stores a credential by completing a new flow of its project and owner.
+pub async fn store_credential(store: &dyn Store, credential: &Credential) -> Result<(), Broken> {
+    let mut session = fixtures::session(&credential.project);
+    session.owner.clone_from(&credential.owner);
+    store.insert_session(&session).await?;
+    let flow = claim(store, &park(store, &start_in(store, &session).await?).await?).await?;
+    let completion = store.complete_flow(&flow, credential, start()).await?;
+    ensure_eq!(completion, Completion::Done, "the outcome of completing a flow");
+    Ok(())
+}
+
+/// A new credential of a project, not stored.
+pub fn credential_of(project: &ProjectId) -> Credential {
+    fixtures::credential(&fixtures::flow(&fixtures::session(project)))
+}
+
+/// A stored credential of a new project.
+pub async fn credential(store: &dyn Store) -> Result<Credential, Broken> {
+    let credential = credential_of(&ProjectId::generate());
+    store_credential(store, &credential).await?;
+    Ok(credential)
+}
+
+/// The credential as it is stored now.
+pub async fn reread_credential(store: &dyn Store, credential: &Credential) -> Result<Credential, Broken> {
+    found(store.find_credential(&credential.project, &credential.id).await?, "the credential")
+}
+
+/// What a conditional update of the refresh record must have done.
+pub fn applied(attempted: Attempted) -> Result<Credential, Broken> {
+    match attempted {
+        Attempted::Applied(now) => Ok(*now),
+        Attempted::Refused(old) => Err(Broken::new(format!("it is refused, by {old:?}"))),
+    }
+}
+
+/// Checks that a conditional update was refused, with the item as it is stored, and that the item did not change.
+pub async fn ensure_refused(store: &dyn Store, attempted: Attempted, before: &Credential) -> Result<(), Broken> {
+    let Attempted::Refused(old) = attempted else { return Err(Broken::new("it is applied".to_owned())) };
+    ensure_eq!(old.as_deref(), Some(before), "the image that comes with the refusal");
+    ensure_eq!(&reread_credential(store, before).await?, before, "the item after the refusal");
+    Ok(())
+}
+
+/// Takes the lease of a credential.
+pub async fn acquire(store: &dyn Store, credential: &Credential, with: &AcquireRefresh) -> Result<Credential, Broken> {
+    applied(store.acquire_refresh(&credential.project, &credential.id, with).await?)
+}
+
+/// A stored credential whose lease a worker holds since [`start`].
+pub async fn leased(store: &dyn Store) -> Result<Credential, Broken> {
+    let credential = credential(store).await?;
+    acquire(store, &credential, &fixtures::acquire(&credential, start())).await
+}
+
+/// Walks over a list and gives all of it. A page may be short of the limit, never over it.
+pub async fn walk<T, F>(limit: u32, page: impl Fn(Option<String>) -> F) -> Result<Vec<T>, Broken>
+where
+    F: Future<Output = StoreResult<Page<T>>>,
+{
+    let mut all = Vec::new();
+    let mut cursor = None;
+    for _ in 0..PAGES {
+        let page = page(cursor).await?;
+        ensure!(page.items.len() <= usize::try_from(limit)?, "a page is longer than its limit");
+        all.extend(page.items);
+        cursor = page.next;
+        if cursor.is_none() {
+            return Ok(all);
+        }
+    }
+    Err(Broken::new("the list does not end".to_owned()))
+}
+
+/// Checks that ids come in order, each once, and that these are among them.
+pub fn ensure_listed<I: Ord + Clone + std::fmt::Debug>(listed: &[I], expected: &[I]) -> Result<(), Broken> {
+    ensure!(listed.is_sorted_by(|a, b| a < b), "the list is not in the order of ids, each once: {listed:?}");
+    let missing: Vec<_> = expected.iter().filter(|id| !listed.contains(id)).collect();
+    ensure!(missing.is_empty(), "these are not listed: {missing:?}");
+    Ok(())
+}
+
+/// The flow that a session shows is one of these; its place among them.
+pub fn position(of: Option<&FlowId>, among: &[Flow]) -> Option<usize> {
+    among.iter().position(|flow| Some(&flow.id) == of)
+}
