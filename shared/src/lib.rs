@@ -1,15 +1,15 @@
 #![doc = include_str!("../README.md")]
 
-//broker
+pub mod broker;
 pub mod clock;
 pub mod config;
 pub mod error;
-//inbound
-//lambda
+pub mod inbound;
+pub mod lambda;
 pub mod model;
 pub mod outbound;
 pub mod protocol;
-//refresh
+pub mod refresh;
 pub mod secret;
 pub mod store;
 pub mod telemetry;

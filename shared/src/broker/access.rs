@@ -31,7 +31,11 @@ impl Caller {
         if let (Some(header), Some(body)) = (header, body)
             && header != body
         {
-            return Err(Error::field("/project", "project_ambiguous", "The header Grantkeeper-Project names another project."));
+            return Err(Error::field(
+                "/project",
+                "project_ambiguous",
+                "The header Grantkeeper-Project names another project.",
+            ));
         }
         match (header.or(body), &self.key.projects) {
             (Some(named), projects) => match ProjectId::parse(named) {
@@ -41,7 +45,9 @@ impl Caller {
                     detail: "This key is not for the project that was named.".to_owned(),
                 }),
             },
-            (None, Projects::Some(list)) if list.len() == 1 => list.first().cloned().ok_or(Error::Internal("no project")),
+            (None, Projects::Some(list)) if list.len() == 1 => {
+                list.first().cloned().ok_or(Error::Internal("no project"))
+            }
             (None, _) => Err(Error::field(
                 "",
                 "project_required",
@@ -88,7 +94,11 @@ impl Caller {
     /// [`Error::Invalid`] when the header is missing.
     pub fn require_user(&self) -> Result<&str> {
         self.user.as_deref().ok_or_else(|| {
-            Error::field("", "user_required", "Name the person you act for in the header Grantkeeper-User.")
+            Error::field(
+                "",
+                "user_required",
+                "Name the person you act for in the header Grantkeeper-User.",
+            )
         })
     }
 
@@ -98,9 +108,11 @@ impl Caller {
     /// [`Error::Invalid`].
     pub fn check_owner(&self, owner: &str) -> Result<()> {
         match self.user.as_deref() {
-            Some(user) if user != owner => {
-                Err(Error::field("/owner", "owner_differs", "The header Grantkeeper-User names another person."))
-            }
+            Some(user) if user != owner => Err(Error::field(
+                "/owner",
+                "owner_differs",
+                "The header Grantkeeper-User names another person.",
+            )),
             _ => Ok(()),
         }
     }
@@ -138,10 +150,10 @@ impl Broker {
                 self.inner.keys.insert(hash, found, now)
             }
         };
-        if key.is_valid(now) { Ok(key) } else { Err(Error::Unauthenticated) }
-    }
-
-    pub(crate) fn forget_key(&self, hash: &str) {
-        self.inner.keys.remove(&hash.to_owned());
+        if key.is_valid(now) {
+            Ok(key)
+        } else {
+            Err(Error::Unauthenticated)
+        }
     }
 }

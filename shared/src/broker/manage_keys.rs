@@ -58,14 +58,23 @@ impl Broker {
                     fields.wrong("/projects", "empty", "Name at least one project, or \"*\".");
                 }
                 for (index, project) in projects.iter().enumerate() {
-                    let known = caller.key.projects.contains(project) && self.store().find_project(project).await?.is_some();
+                    let known =
+                        caller.key.projects.contains(project) && self.store().find_project(project).await?.is_some();
                     if !known {
-                        fields.wrong(&format!("/projects/{index}"), "unknown_project", "There is no such project.");
+                        fields.wrong(
+                            &format!("/projects/{index}"),
+                            "unknown_project",
+                            "There is no such project.",
+                        );
                     }
                 }
             }
             Projects::All(_) if !matches!(caller.key.projects, Projects::All(_)) => {
-                fields.wrong("/projects", "not_allowed", "A key for some projects cannot make one for all.");
+                fields.wrong(
+                    "/projects",
+                    "not_allowed",
+                    "A key for some projects cannot make one for all.",
+                );
             }
             Projects::All(_) => {}
         }
@@ -132,7 +141,11 @@ impl Broker {
         expires_at: Timestamp,
     ) -> Result<()> {
         let hash = sha256(value.expose());
-        let id = self.store().find_key(&hash).await?.map_or_else(KeyId::generate, |known| known.id);
+        let id = self
+            .store()
+            .find_key(&hash)
+            .await?
+            .map_or_else(KeyId::generate, |known| known.id);
         let key = ApiKey {
             id,
             hash,

@@ -51,6 +51,11 @@ impl OutboundPolicy {
         Ok(parsed)
     }
 
+    /// The exempt origins, which a page's policy must also let forms lead to.
+    pub fn insecure_origins(&self) -> Vec<String> {
+        self.exempt.iter().map(Origin::ascii_serialization).collect()
+    }
+
     /// Whether this URL lies on one of the exempt origins.
     pub(super) fn is_exempt(&self, url: &Url) -> bool {
         self.exempt.contains(&url.origin())

@@ -146,11 +146,7 @@ impl TokenEndpoint<'_> {
     ///
     /// # Errors
     /// [`TokenFailure`].
-    pub async fn refresh<H, E>(
-        &self,
-        http: &H,
-        refresh_token: &Secret<String>,
-    ) -> Result<TokenAnswer, TokenFailure<E>>
+    pub async fn refresh<H, E>(&self, http: &H, refresh_token: &Secret<String>) -> Result<TokenAnswer, TokenFailure<E>>
     where
         H: for<'c> oauth2::AsyncHttpClient<'c, Error = E>,
         E: std::error::Error + 'static,
@@ -189,7 +185,10 @@ fn accept(response: &WireResponse) -> Option<TokenAnswer> {
             .refresh_token()
             .filter(|token| !token.secret().is_empty())
             .map(|token| Secret::new(token.secret().clone())),
-        expires_in: response.expires_in().map(|duration| duration.as_secs()).filter(|seconds| *seconds > 0),
+        expires_in: response
+            .expires_in()
+            .map(|duration| duration.as_secs())
+            .filter(|seconds| *seconds > 0),
         scopes: response
             .scopes()
             .map(|scopes| scopes.iter().flat_map(|scope| scope::parse(scope)).collect::<Vec<_>>())

@@ -26,7 +26,9 @@ pub enum Need {
 /// Decides. `min_ttl` is the remaining life that the caller asks for.
 pub fn need(credential: &Credential, now: Timestamp, min_ttl: Option<Duration>) -> Need {
     let alive = credential.is_alive(now);
-    let Some(expires_at) = credential.expires_at() else { return Need::Serve };
+    let Some(expires_at) = credential.expires_at() else {
+        return Need::Serve;
+    };
     if !credential.may_refresh() {
         return if alive { Need::Serve } else { Need::Nothing };
     }

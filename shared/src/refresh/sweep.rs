@@ -28,7 +28,11 @@ pub struct Work {
 
 impl From<Due> for Work {
     fn from(due: Due) -> Self {
-        Self { credential: due.credential, project: due.project, generation: due.generation }
+        Self {
+            credential: due.credential,
+            project: due.project,
+            generation: due.generation,
+        }
     }
 }
 
@@ -52,8 +56,14 @@ impl Engine {
     /// # Errors
     /// Only when the work should come again: the store, the vault or the provider did not answer. A refusal by the
     /// provider is noted on the credential and is no reason to repeat.
-    pub async fn work(&self, work: &Work, client: impl AsyncFnOnce(&Work, &crate::model::ids::ClientId) -> Result<Arc<Client>>) -> Result<()> {
-        let Some(credential) = self.store.find_credential(&work.project, &work.credential).await? else { return Ok(()) };
+    pub async fn work(
+        &self,
+        work: &Work,
+        client: impl AsyncFnOnce(&Work, &crate::model::ids::ClientId) -> Result<Arc<Client>>,
+    ) -> Result<()> {
+        let Some(credential) = self.store.find_credential(&work.project, &work.credential).await? else {
+            return Ok(());
+        };
         if !is_due(&credential, work.generation, self.clock.now()) {
             return Ok(());
         }

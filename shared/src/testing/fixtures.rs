@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Duration};
 
 use crate::clock::Timestamp;
-use crate::model::client::{Client, ClientSecret, GrantType, HeaderScheme, OptionalScope, RefreshFacts, Scopes};
+use crate::model::client::{
+    Client, ClientSecret, ClientSettings, GrantType, HeaderScheme, OptionalScope, RefreshFacts, Scopes,
+};
 use crate::model::credential::{Account, AccountKind, Credential, CredentialStatus};
 use crate::model::flow::{COMPLETION_SECONDS, Flow, FlowStatus, LIFETIME_SECONDS};
 use crate::model::ids::{ClientId, CredentialId, FlowId, KeyId, ProjectId, SessionId};
@@ -37,7 +39,10 @@ pub fn unique_hash() -> String {
 
 /// Something that looks sealed.
 pub fn sealed() -> Sealed {
-    Sealed { key_version: unique(), data: unique_hash() }
+    Sealed {
+        key_version: unique(),
+        data: unique_hash(),
+    }
 }
 
 /// A project.
@@ -46,7 +51,11 @@ pub fn project() -> Project {
     Project {
         name: "Example project".to_owned(),
         slug: format!("project-{}", unique()),
-        policies: Policies { allowed_scopes: Some(vec!["read".to_owned()]), own_clients: true, ..Policies::default() },
+        policies: Policies {
+            allowed_scopes: Some(vec!["read".to_owned()]),
+            own_clients: true,
+            ..Policies::default()
+        },
         return_urls: vec!["https://platform.example/return".to_owned()],
         reauthorize_url: None,
         created_at: start(),
@@ -71,17 +80,11 @@ pub fn api_key(project: &ProjectId) -> ApiKey {
 
 /// A client of a project, or a global one, with every endpoint and one secret.
 pub fn client(project: Option<&ProjectId>) -> Client {
-    let endpoint = |path: &str| Some(format!("{ORIGIN}/{path}"));
     Client {
         id: ClientId::generate(),
         client_key: unique_hash(),
-        project: project.cloned(),
-        shared_with: Vec::new(),
-        owner: Some("integrations@platform.example".to_owned()),
-        name: "Example".to_owned(),
         version: 1,
         disabled: false,
-        client_id: Some("client at as.example".to_owned()),
         client_secrets: vec![ClientSecret {
             id: unique(),
             added_at: start(),
@@ -90,20 +93,38 @@ pub fn client(project: Option<&ProjectId>) -> Client {
             expires_at: Some(start() + Duration::days(90)),
         }],
         secret_origin: Some(ORIGIN.to_owned()),
-        issuer: Some(ORIGIN.to_owned()),
         iss_required: true,
+        jwks_uri: Some(format!("{ORIGIN}/jwks")),
+        settings: client_settings(project),
+        created_at: start(),
+        updated_at: start(),
+    }
+}
+
+/// What was configured for a client.
+pub fn client_settings(project: Option<&ProjectId>) -> ClientSettings {
+    let endpoint = |path: &str| Some(format!("{ORIGIN}/{path}"));
+    ClientSettings {
+        name: "Example".to_owned(),
+        project: project.cloned(),
+        shared_with: Vec::new(),
+        owner: Some("integrations@platform.example".to_owned()),
+        client_id: Some("client at as.example".to_owned()),
+        issuer: Some(ORIGIN.to_owned()),
         authorization_endpoint: endpoint("authorize"),
         token_endpoint: endpoint("token"),
         revocation_endpoint: endpoint("revoke"),
         introspection_endpoint: None,
         userinfo_endpoint: endpoint("userinfo"),
-        jwks_uri: endpoint("jwks"),
         grant_types: vec![GrantType::AuthorizationCode, GrantType::RefreshToken],
-        token_endpoint_auth_method: AuthMethod::ClientSecretBasic,
+        token_endpoint_auth_method: Some(AuthMethod::ClientSecretBasic),
         pkce: true,
         scopes: Scopes {
             required: vec!["read".to_owned()],
-            optional: vec![OptionalScope { value: "write".to_owned(), label: Some("Change things".to_owned()) }],
+            optional: vec![OptionalScope {
+                value: "write".to_owned(),
+                label: Some("Change things".to_owned()),
+            }],
             ..Scopes::default()
         },
         audience: None,
@@ -114,10 +135,11 @@ pub fn client(project: Option<&ProjectId>) -> Client {
         test_request: None,
         return_urls: Vec::new(),
         docs_url: None,
-        refresh: RefreshFacts { grace_seconds: Some(30), ..RefreshFacts::default() },
+        refresh: RefreshFacts {
+            grace_seconds: Some(30),
+            ..RefreshFacts::default()
+        },
         labels: BTreeMap::new(),
-        created_at: start(),
-        updated_at: start(),
     }
 }
 
@@ -128,7 +150,10 @@ pub fn session(project: &ProjectId) -> Session {
         project: project.clone(),
         token_hash: unique_hash(),
         owner: format!("owner-{}", unique()),
-        offers: vec![Offer { client: ClientId::generate(), scopes: Some(vec!["read".to_owned()]) }],
+        offers: vec![Offer {
+            client: ClientId::generate(),
+            scopes: Some(vec!["read".to_owned()]),
+        }],
         name: None,
         scopes: None,
         suggested_scopes: vec!["write".to_owned()],
@@ -151,7 +176,10 @@ pub fn flow(session: &Session) -> Flow {
         session: session.id.clone(),
         owner: session.owner.clone(),
         name: "Example".to_owned(),
-        client: session.offers.first().map_or_else(ClientId::generate, |offer| offer.client.clone()),
+        client: session
+            .offers
+            .first()
+            .map_or_else(ClientId::generate, |offer| offer.client.clone()),
         client_version: 1,
         issuer: Some(ORIGIN.to_owned()),
         iss_required: true,
@@ -204,7 +232,10 @@ pub fn credential(flow: &Flow) -> Credential {
         status_reason: None,
         requested_scopes: flow.requested_scopes.clone(),
         granted_scopes: flow.requested_scopes.clone(),
-        account: Some(Account { issuer: ORIGIN.to_owned(), subject: "248289761001".to_owned() }),
+        account: Some(Account {
+            issuer: ORIGIN.to_owned(),
+            subject: "248289761001".to_owned(),
+        }),
         account_kind: AccountKind::Personal,
         bound_origin: ORIGIN.to_owned(),
         refreshable: true,
@@ -240,7 +271,11 @@ pub fn acquire(credential: &Credential, now: Timestamp) -> AcquireRefresh {
 
 /// The commit of the attempt that a credential shows, at `now`; in no index of due work.
 pub fn commit(leased: &Credential, now: Timestamp) -> CommitRefresh {
-    let attempt = leased.intent.as_ref().map(|intent| intent.attempt.clone()).unwrap_or_default();
+    let attempt = leased
+        .intent
+        .as_ref()
+        .map(|intent| intent.attempt.clone())
+        .unwrap_or_default();
     CommitRefresh {
         fence: leased.fence,
         base_generation: leased.generation,
@@ -261,7 +296,11 @@ pub fn commit(leased: &Credential, now: Timestamp) -> CommitRefresh {
 pub fn release(leased: &Credential) -> ReleaseRefresh {
     ReleaseRefresh {
         fence: leased.fence,
-        attempt: leased.intent.as_ref().map(|intent| intent.attempt.clone()).unwrap_or_default(),
+        attempt: leased
+            .intent
+            .as_ref()
+            .map(|intent| intent.attempt.clone())
+            .unwrap_or_default(),
         keep_intent: None,
         fails: leased.fails + 1,
         backoff_until: None,
@@ -273,5 +312,9 @@ pub fn release(leased: &Credential) -> ReleaseRefresh {
 
 /// A call with an `Idempotency-Key`, remembered for a day from [`start`].
 pub fn idempotency_record() -> IdempotencyRecord {
-    IdempotencyRecord { id: unique_hash(), body_hash: unique_hash(), expires_at: start() + Duration::days(1) }
+    IdempotencyRecord {
+        id: unique_hash(),
+        body_hash: unique_hash(),
+        expires_at: start() + Duration::days(1),
+    }
 }

@@ -49,20 +49,30 @@ pub struct Check<S: ?Sized + 'static> {
 impl<S: ?Sized> Check<S> {
     /// Holds an implementation to it.
     pub async fn run(&self, subject: &S) -> Option<Failure> {
-        let Err(Broken(reason)) = (self.run)(subject).await else { return None };
-        Some(Failure { check: self.name, reason })
+        let Err(Broken(reason)) = (self.run)(subject).await else {
+            return None;
+        };
+        Some(Failure {
+            check: self.name,
+            reason,
+        })
     }
 }
 
 /// Runs checks and gives those that did not hold, in the order of the table.
-pub async fn run<S: ?Sized>(checks: impl Iterator<Item = &'static Check<S>>, subject: &S) -> Vec<Failure> {
+pub async fn run<S: ?Sized + 'static>(checks: impl Iterator<Item = &'static Check<S>>, subject: &S) -> Vec<Failure> {
     let failures = stream::iter(checks.map(|check| check.run(subject))).buffered(AT_ONCE);
     failures.filter_map(std::future::ready).collect().await
 }
 
-/// Makes the same call many times at once.
-pub(super) async fn race<T, F: Future<Output = T>>(call: impl Fn(usize) -> F) -> Vec<T> {
-    join_all((0..RACERS).map(call)).await
+/// Those who will race, each with what it brings.
+pub(super) fn racers<T>(bring: impl Fn(usize) -> T) -> Vec<T> {
+    (0..RACERS).map(bring).collect()
+}
+
+/// Lets all racers call at once.
+pub(super) async fn race<'a, T, R, F: Future<Output = R>>(racers: &'a [T], call: impl Fn(&'a T) -> F) -> Vec<R> {
+    join_all(racers.iter().map(call)).await
 }
 
 /// The number of the one call that won. A loser may also have met the others in the table and been sent away.
@@ -105,7 +115,7 @@ macro_rules! ensure_eq {
     ($found:expr, $expected:expr, $what:literal) => {
         match (&$found, &$expected) {
             (found, expected) => {
-                ensure!(found == expected, "{}: found {found:?}, expected {expected:?}", $what);
+                crate::testing::suite::ensure!(found == expected, "{}: found {found:?}, expected {expected:?}", $what);
             }
         }
     };
@@ -136,10 +146,16 @@ mod tests {
     async fn a_run_names_each_check_that_did_not_hold() {
         assert_eq!(run(table::CHECKS.iter(), &4).await, []);
         let failures = run(table::CHECKS.iter(), &11).await;
-        let found: Vec<_> = failures.iter().map(|failure| (failure.check, failure.reason.as_str())).collect();
+        let found: Vec<_> = failures
+            .iter()
+            .map(|failure| (failure.check, failure.reason.as_str()))
+            .collect();
         assert_eq!(
             found,
-            [("is_small", "11 is not small"), ("is_even", "the remainder: found 1, expected 0")]
+            [
+                ("is_small", "11 is not small"),
+                ("is_even", "the remainder: found 1, expected 0")
+            ]
         );
     }
 

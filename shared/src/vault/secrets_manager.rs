@@ -20,7 +20,10 @@ pub struct SecretsManagerVault {
 impl SecretsManagerVault {
     /// A vault whose secrets have this prefix.
     pub fn new(sdk: Sdk, prefix: impl Into<String>) -> Self {
-        Self { sdk, prefix: prefix.into() }
+        Self {
+            sdk,
+            prefix: prefix.into(),
+        }
     }
 
     fn name(&self, place: &Place) -> String {
@@ -28,8 +31,12 @@ impl SecretsManagerVault {
     }
 
     async fn put(&self, name: &str, version: &str, document: &Secret<String>) -> Result<(), PutFailure> {
-        let put =
-            self.sdk.put_secret_value().secret_id(name).client_request_token(version).secret_string(document.expose());
+        let put = self
+            .sdk
+            .put_secret_value()
+            .secret_id(name)
+            .client_request_token(version)
+            .secret_string(document.expose());
         match put.send().await {
             Ok(_) => Ok(()),
             Err(error) => Err(match error.as_service_error() {
@@ -59,8 +66,15 @@ enum PutFailure {
 
 /// Logs the code of a failure and nothing else of it.
 fn unavailable<E: ProvideErrorMetadata>(error: &SdkError<E>) -> VaultError {
-    let code = error.as_service_error().and_then(ProvideErrorMetadata::code).unwrap_or("no answer");
-    tracing::warn!(dependency = "secretsmanager", code, "the vault did not do what it was asked");
+    let code = error
+        .as_service_error()
+        .and_then(ProvideErrorMetadata::code)
+        .unwrap_or("no answer");
+    tracing::warn!(
+        dependency = "secretsmanager",
+        code,
+        "the vault did not do what it was asked"
+    );
     VaultError::Unavailable
 }
 
@@ -69,7 +83,10 @@ impl Vault for SecretsManagerVault {
     async fn prefetch(&self, place: &Place) -> Prefetched {
         let answer = self.sdk.get_secret_value().secret_id(self.name(place)).send().await;
         match answer.map(|answer| (answer.version_id, answer.secret_string)) {
-            Ok((Some(version), Some(document))) => Prefetched::Newest { version, document: Secret::new(document) },
+            Ok((Some(version), Some(document))) => Prefetched::Newest {
+                version,
+                document: Secret::new(document),
+            },
             // `open` asks again and then reports why.
             _ => Prefetched::Nothing,
         }
@@ -81,7 +98,13 @@ impl Vault for SecretsManagerVault {
         {
             return Ok(document);
         }
-        let answer = self.sdk.get_secret_value().secret_id(self.name(place)).version_id(pointer).send().await;
+        let answer = self
+            .sdk
+            .get_secret_value()
+            .secret_id(self.name(place))
+            .version_id(pointer)
+            .send()
+            .await;
         match answer {
             Ok(answer) => answer.secret_string.map(Secret::new).ok_or(VaultError::Missing),
             Err(error) => Err(match error.as_service_error() {
@@ -114,11 +137,20 @@ impl Vault for SecretsManagerVault {
     }
 
     async fn delete(&self, place: &Place) -> VaultResult<()> {
-        let delete = self.sdk.delete_secret().secret_id(self.name(place)).recovery_window_in_days(RECOVERY_DAYS);
+        let delete = self
+            .sdk
+            .delete_secret()
+            .secret_id(self.name(place))
+            .recovery_window_in_days(RECOVERY_DAYS);
         match delete.send().await {
             Ok(_) => Ok(()),
             Err(error) => match error.as_service_error() {
-                Some(service) if service.is_resource_not_found_exception() => Ok(()),
+                // Gone, or to be deleted already.
+                Some(service)
+                    if service.is_resource_not_found_exception() || service.is_invalid_request_exception() =>
+                {
+                    Ok(())
+                }
                 _ => Err(unavailable(&error)),
             },
         }

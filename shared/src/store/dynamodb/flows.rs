@@ -1,14 +1,17 @@
 //! Flows, and their locators by the hash of `state`.
 
 use super::item::{
-    META, flow_pk, forget_after, item, key, model, name_sk, names, number, project_pk, put_new,
-    session_pk, text, update, values,
+    META, flow_pk, forget_after, item, key, model, name_sk, names, number, project_pk, put_new, session_pk, text,
+    update, values,
 };
 use super::keys::serde_time;
 use super::*;
 
 /// How long a flow is kept after it began, so that its outcome can be asked (days).
 const KEEP_DAYS: i64 = 7;
+
+/// How often the completion of a flow is tried when other transactions are on the same items.
+const COMPLETE_ROUNDS: u32 = 5;
 
 fn by_state(state_hash: &str) -> String {
     format!("ST#{state_hash}")
@@ -28,8 +31,10 @@ impl DynamoDbStore {
             Some(_) => "#flow = :previous",
             None => "attribute_not_exists(#flow)",
         };
-        let mut session_values =
-            values([(":flow", text(flow.id.as_str())), (":now", number(now.timestamp_millis()))]);
+        let mut session_values = values([
+            (":flow", text(flow.id.as_str())),
+            (":now", number(now.timestamp_millis())),
+        ]);
         if let Some(previous) = &session.flow {
             session_values.insert(":previous".to_owned(), text(previous.as_str()));
         }
@@ -65,20 +70,29 @@ impl DynamoDbStore {
     }
 
     pub(super) async fn find_flow(&self, project: &ProjectId, id: &FlowId) -> StoreResult<Option<Flow>> {
-        self.get(flow_pk(project, id), META.to_owned()).await?.map(model).transpose()
+        self.get(flow_pk(project, id), META.to_owned())
+            .await?
+            .map(model)
+            .transpose()
     }
 
     pub(super) async fn find_flow_by_state(&self, state_hash: &str) -> StoreResult<Option<Flow>> {
-        let Some(locator) = self.get(by_state(state_hash), META.to_owned()).await? else { return Ok(None) };
+        let Some(locator) = self.get(by_state(state_hash), META.to_owned()).await? else {
+            return Ok(None);
+        };
         let part = |name: &str| locator.get(name)?.as_s().ok();
-        let project = part("project").and_then(|id| ProjectId::parse(id).ok()).ok_or(StoreError::Corrupt)?;
-        let flow = part("flow").and_then(|id| FlowId::parse(id).ok()).ok_or(StoreError::Corrupt)?;
+        let project = part("project")
+            .and_then(|id| ProjectId::parse(id).ok())
+            .ok_or(StoreError::Corrupt)?;
+        let flow = part("flow")
+            .and_then(|id| FlowId::parse(id).ok())
+            .ok_or(StoreError::Corrupt)?;
         self.find_flow(&project, &flow).await
     }
 
     pub(super) async fn park_flow(&self, flow: &Flow, parking: &Parking, now: Timestamp) -> StoreResult<bool> {
-        let parked = serde_dynamo::aws_sdk_dynamodb_1::to_attribute_value(&parking.parked)
-            .map_err(|_| StoreError::Corrupt)?;
+        let parked =
+            serde_dynamo::aws_sdk_dynamodb_1::to_attribute_value(&parking.parked).map_err(|_| StoreError::Corrupt)?;
         self.change_flow(
             flow,
             "SET #status = :parked, parked = :sealed, completion_hash = :hash, completion_expires_at = :until",
@@ -107,18 +121,29 @@ impl DynamoDbStore {
         let mut condition = "#status = :from".to_owned();
         let mut values = values([
             (":failed", text("failed")),
-            (":from", serde_dynamo::aws_sdk_dynamodb_1::to_attribute_value(from).map_err(|_| StoreError::Corrupt)?),
+            (
+                ":from",
+                serde_dynamo::aws_sdk_dynamodb_1::to_attribute_value(from).map_err(|_| StoreError::Corrupt)?,
+            ),
             (":problem", text(problem)),
         ]);
         if from == FlowStatus::Pending {
             condition.push_str(" AND expires_ms > :now");
             values.insert(":now".to_owned(), number(now.timestamp_millis()));
         }
-        self.change_flow(flow, "SET #status = :failed, problem = :problem REMOVE parked", &condition, values).await
+        self.change_flow(
+            flow,
+            "SET #status = :failed, problem = :problem REMOVE parked",
+            &condition,
+            values,
+        )
+        .await
     }
 
     pub(super) async fn claim_exchange(&self, flow: &Flow, until: Timestamp, now: Timestamp) -> StoreResult<bool> {
-        let Some(hash) = &flow.completion_hash else { return Ok(false) };
+        let Some(hash) = &flow.completion_hash else {
+            return Ok(false);
+        };
         let expiry = flow.completion_expires_at.unwrap_or(now);
         if now >= expiry {
             return Ok(false);
@@ -158,10 +183,8 @@ impl DynamoDbStore {
         let pointer = key(project_pk(project), format!("CRD#{}", credential.id));
         let mut name = key(project_pk(project), name_sk(&credential.owner, &credential.name));
         name.insert("credential".to_owned(), text(credential.id.as_str()));
+        // The flow comes first: who lost it is told so, even where the name is taken as well.
         let writes = vec![
-            put_new(&self.table, base)?,
-            put_new(&self.table, pointer)?,
-            put_new(&self.table, name)?,
             update(
                 &self.table,
                 key(flow_pk(&flow.project, &flow.id), META.to_owned()),
@@ -174,18 +197,27 @@ impl DynamoDbStore {
                     (":now", text(serde_time(now))),
                 ]),
             )?,
+            put_new(&self.table, name)?,
+            put_new(&self.table, base)?,
+            put_new(&self.table, pointer)?,
         ];
-        match self.transact(writes).await {
-            Ok(()) => Ok(Completion::Done),
-            Err(Transaction::Refused(2)) => Ok(Completion::NameTaken),
-            // The SDK repeats a call whose answer was lost, and the repetition then meets its own result.
-            Err(Transaction::Refused(_)) => match self.find_credential(project, &credential.id).await? {
-                Some(_) => Ok(Completion::Done),
-                None => Ok(Completion::Lost),
-            },
-            Err(Transaction::Contended) => Err(StoreError::Unavailable),
-            Err(Transaction::Failed(error)) => Err(error),
+        // The code is spent and cannot be exchanged again, so a collision with another transaction is not the end.
+        for _ in 0..COMPLETE_ROUNDS {
+            match self.transact(writes.clone()).await {
+                Ok(()) => return Ok(Completion::Done),
+                // The SDK repeats a call whose answer was lost, and the repetition then meets its own result.
+                Err(Transaction::Refused(0)) => {
+                    let stored = self.find_flow(&flow.project, &flow.id).await?;
+                    let ours = stored.is_some_and(|stored| stored.credential.as_ref() == Some(&credential.id));
+                    return Ok(if ours { Completion::Done } else { Completion::Lost });
+                }
+                Err(Transaction::Refused(1)) => return Ok(Completion::NameTaken),
+                Err(Transaction::Refused(_)) => return Err(StoreError::AlreadyExists),
+                Err(Transaction::Contended) => {}
+                Err(Transaction::Failed(error)) => return Err(error),
+            }
         }
+        Err(StoreError::Unavailable)
     }
 
     /// One conditional update of a flow; `false` when the condition was refused.
@@ -208,4 +240,3 @@ impl DynamoDbStore {
         }
     }
 }
-

@@ -8,11 +8,7 @@ fn pk(record: &IdempotencyRecord) -> String {
 }
 
 impl DynamoDbStore {
-    pub(super) async fn begin_idempotent(
-        &self,
-        record: &IdempotencyRecord,
-        now: Timestamp,
-    ) -> StoreResult<Idempotent> {
+    pub(super) async fn begin_idempotent(&self, record: &IdempotencyRecord, now: Timestamp) -> StoreResult<Idempotent> {
         let mut item = key(pk(record), META.to_owned());
         item.insert("body_hash".to_owned(), text(&record.body_hash));
         item.insert("expires_ms".to_owned(), number(record.expires_at.timestamp_millis()));
@@ -31,7 +27,9 @@ impl DynamoDbStore {
                 _ => return Err(unavailable(error)),
             },
         }
-        let Some(mut found) = self.get(pk(record), META.to_owned()).await? else { return Ok(Idempotent::UnderWay) };
+        let Some(mut found) = self.get(pk(record), META.to_owned()).await? else {
+            return Ok(Idempotent::UnderWay);
+        };
         let same = found.get("body_hash").and_then(|hash| hash.as_s().ok()) == Some(&record.body_hash);
         Ok(match (same, found.remove("answer")) {
             (false, _) => Idempotent::OtherBody,
@@ -42,8 +40,7 @@ impl DynamoDbStore {
     }
 
     pub(super) async fn finish_idempotent(&self, record: &IdempotencyRecord, answer: &Sealed) -> StoreResult<()> {
-        let answer =
-            serde_dynamo::aws_sdk_dynamodb_1::to_attribute_value(answer).map_err(|_| StoreError::Corrupt)?;
+        let answer = serde_dynamo::aws_sdk_dynamodb_1::to_attribute_value(answer).map_err(|_| StoreError::Corrupt)?;
         let update = self
             .sdk
             .update_item()
@@ -56,8 +53,11 @@ impl DynamoDbStore {
     }
 
     pub(super) async fn abandon_idempotent(&self, record: &IdempotencyRecord) -> StoreResult<()> {
-        let delete =
-            self.sdk.delete_item().table_name(&self.table).set_key(Some(key(pk(record), META.to_owned())));
+        let delete = self
+            .sdk
+            .delete_item()
+            .table_name(&self.table)
+            .set_key(Some(key(pk(record), META.to_owned())));
         delete.send().await.map(drop).map_err(unavailable)
     }
 }

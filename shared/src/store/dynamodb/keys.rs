@@ -5,6 +5,9 @@ use super::*;
 
 const ALL: &str = "KEYS";
 
+/// How often a key is put before it gives way to the other calls that put it.
+const PUT_ROUNDS: u32 = 5;
+
 fn by_hash(hash: &str) -> String {
     format!("K#{hash}")
 }
@@ -33,17 +36,29 @@ impl DynamoDbStore {
     }
 
     pub(super) async fn put_key(&self, key_record: &ApiKey) -> StoreResult<()> {
-        let [base, pointer] = Self::key_items(key_record)?;
-        let mut writes = vec![put_over(&self.table, base)?, put_over(&self.table, pointer)?];
-        if let Some(old) = self.find_key(&key_record.hash).await?
-            && old.id != key_record.id
-        {
-            writes.push(delete(&self.table, key(ALL.to_owned(), format!("KEY#{}", old.id)))?);
+        // Each round replaces what is there now; another call for the same hash may be first.
+        for _ in 0..PUT_ROUNDS {
+            let old = self.find_key(&key_record.hash).await?;
+            let [base, pointer] = Self::key_items(key_record)?;
+            let table = &self.table;
+            let mut writes = match &old {
+                None => vec![put_new(table, base)?, put_new(table, pointer)?],
+                Some(old) if old.id == key_record.id => {
+                    vec![put_same(table, base, &old.id)?, put_over(table, pointer)?]
+                }
+                Some(old) => vec![put_same(table, base, &old.id)?, put_new(table, pointer)?],
+            };
+            if let Some(old) = old.filter(|old| old.id != key_record.id) {
+                writes.push(delete(table, key(ALL.to_owned(), format!("KEY#{}", old.id)))?);
+            }
+            match self.transact(writes).await {
+                Ok(()) => return Ok(()),
+                Err(Transaction::Refused(0) | Transaction::Contended) => {}
+                Err(Transaction::Refused(_)) => return Err(StoreError::AlreadyExists),
+                Err(Transaction::Failed(error)) => return Err(error),
+            }
         }
-        self.transact(writes).await.map_err(|refusal| match refusal {
-            Transaction::Refused(_) | Transaction::Contended => StoreError::Unavailable,
-            Transaction::Failed(error) => error,
-        })
+        Err(StoreError::Changed)
     }
 
     pub(super) async fn find_key(&self, hash: &str) -> StoreResult<Option<ApiKey>> {
@@ -63,7 +78,9 @@ impl DynamoDbStore {
     pub(super) async fn delete_key(&self, id: &KeyId) -> StoreResult<bool> {
         let pointer = key(ALL.to_owned(), format!("KEY#{id}"));
         let found = self.get(ALL.to_owned(), format!("KEY#{id}")).await?;
-        let Some(hash) = found.as_ref().and_then(|found| found.get("hash")?.as_s().ok()) else { return Ok(false) };
+        let Some(hash) = found.as_ref().and_then(|found| found.get("hash")?.as_s().ok()) else {
+            return Ok(false);
+        };
         let writes = vec![
             delete_existing(&self.table, pointer)?,
             delete(&self.table, key(by_hash(hash), META.to_owned()))?,
@@ -93,6 +110,18 @@ impl DynamoDbStore {
             },
         }
     }
+}
+
+/// A put over the key that has this id, in a transaction.
+fn put_same(table: &str, item: Item, id: &KeyId) -> StoreResult<TransactWriteItem> {
+    let put = aws_sdk_dynamodb::types::Put::builder()
+        .table_name(table)
+        .set_item(Some(item))
+        .condition_expression("id = :id")
+        .expression_attribute_values(":id", text(id.as_str()))
+        .build()
+        .map_err(|_| StoreError::Corrupt)?;
+    Ok(TransactWriteItem::builder().put(put).build())
 }
 
 /// A time as the models write it (RFC 3339, UTC).

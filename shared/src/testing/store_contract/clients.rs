@@ -5,7 +5,7 @@ use crate::model::client::Client;
 use crate::model::ids::{ClientId, ProjectId};
 use crate::store::{Store, StoreError};
 use crate::testing::fixtures;
-use crate::testing::suite::{Broken, Held, checks, ensure, ensure_eq, one_winner, race};
+use crate::testing::suite::{Broken, Held, checks, ensure, ensure_eq, one_winner, race, racers};
 
 checks!(dyn Store:
     a_client_is_found_by_id_and_by_key_as_it_was_inserted,
@@ -38,7 +38,11 @@ async fn inserted(store: &dyn Store, project: Option<&ProjectId>) -> Result<Clie
 
 async fn a_client_is_found_by_id_and_by_key_as_it_was_inserted(store: &dyn Store) -> Held {
     let client = inserted(store, Some(&ProjectId::generate())).await?;
-    ensure_eq!(store.find_client_by_key(&client.client_key).await?.as_ref(), Some(&client), "the client by its key");
+    ensure_eq!(
+        store.find_client_by_key(&client.client_key).await?.as_ref(),
+        Some(&client),
+        "the client by its key"
+    );
     ensure_eq!(store.find_client(&client.id).await?, Some(client), "the client");
     Ok(())
 }
@@ -46,19 +50,44 @@ async fn a_client_is_found_by_id_and_by_key_as_it_was_inserted(store: &dyn Store
 async fn an_unknown_client_is_not_found(store: &dyn Store) -> Held {
     let client = fixtures::client(None);
     ensure_eq!(store.find_client(&client.id).await?, None, "an unknown client");
-    ensure_eq!(store.find_client_by_key(&client.client_key).await?, None, "an unknown client by its key");
-    ensure!(!store.delete_client(&client).await?, "a client that never was is deleted");
-    ensure_eq!(store.update_client(&client).await, Err(StoreError::Changed), "an update of an unknown client");
+    ensure_eq!(
+        store.find_client_by_key(&client.client_key).await?,
+        None,
+        "an unknown client by its key"
+    );
+    ensure!(
+        !store.delete_client(&client).await?,
+        "a client that never was is deleted"
+    );
+    ensure_eq!(
+        store.update_client(&client).await,
+        Err(StoreError::Changed),
+        "an update of an unknown client"
+    );
     Ok(())
 }
 
 async fn a_client_is_inserted_once(store: &dyn Store) -> Held {
     let client = inserted(store, Some(&ProjectId::generate())).await?;
     let elsewhere = ProjectId::generate();
-    let again = Client { id: client.id.clone(), ..fixtures::client(Some(&elsewhere)) };
-    ensure_eq!(store.insert_client(&again).await, Err(StoreError::AlreadyExists), "the second insert");
-    ensure_eq!(store.find_client_by_key(&again.client_key).await?, None, "the refused client by its key");
-    ensure!(!listed(store, Some(&elsewhere), 100).await?.contains(&client.id), "the refused client is listed");
+    let again = Client {
+        id: client.id.clone(),
+        ..fixtures::client(Some(&elsewhere))
+    };
+    ensure_eq!(
+        store.insert_client(&again).await,
+        Err(StoreError::AlreadyExists),
+        "the second insert"
+    );
+    ensure_eq!(
+        store.find_client_by_key(&again.client_key).await?,
+        None,
+        "the refused client by its key"
+    );
+    ensure!(
+        !listed(store, Some(&elsewhere), 100).await?.contains(&client.id),
+        "the refused client is listed"
+    );
     ensure_eq!(store.find_client(&client.id).await?, Some(client), "the client");
     Ok(())
 }
@@ -66,10 +95,21 @@ async fn a_client_is_inserted_once(store: &dyn Store) -> Held {
 async fn a_client_key_is_taken_once(store: &dyn Store) -> Held {
     let project = ProjectId::generate();
     let client = inserted(store, Some(&project)).await?;
-    let second = Client { client_key: client.client_key.clone(), ..fixtures::client(Some(&project)) };
-    ensure_eq!(store.insert_client(&second).await, Err(StoreError::AlreadyExists), "the second insert");
+    let second = Client {
+        client_key: client.client_key.clone(),
+        ..fixtures::client(Some(&project))
+    };
+    ensure_eq!(
+        store.insert_client(&second).await,
+        Err(StoreError::AlreadyExists),
+        "the second insert"
+    );
     ensure_eq!(store.find_client(&second.id).await?, None, "the refused client");
-    ensure_eq!(store.find_client_by_key(&client.client_key).await?, Some(client), "the client by its key");
+    ensure_eq!(
+        store.find_client_by_key(&client.client_key).await?,
+        Some(client),
+        "the client by its key"
+    );
     Ok(())
 }
 
@@ -77,36 +117,57 @@ async fn a_client_key_stays_taken_for_ever(store: &dyn Store) -> Held {
     let project = ProjectId::generate();
     let client = inserted(store, Some(&project)).await?;
     ensure!(store.delete_client(&client).await?, "a client is not deleted");
-    let second = Client { client_key: client.client_key, ..fixtures::client(Some(&project)) };
-    ensure_eq!(store.insert_client(&second).await, Err(StoreError::AlreadyExists), "an insert with a used key");
-    ensure_eq!(store.find_client_by_key(&second.client_key).await?, None, "a client by the used key");
+    let second = Client {
+        client_key: client.client_key,
+        ..fixtures::client(Some(&project))
+    };
+    ensure_eq!(
+        store.insert_client(&second).await,
+        Err(StoreError::AlreadyExists),
+        "an insert with a used key"
+    );
+    ensure_eq!(
+        store.find_client_by_key(&second.client_key).await?,
+        None,
+        "a client by the used key"
+    );
     Ok(())
 }
 
 async fn a_deleted_client_is_gone(store: &dyn Store) -> Held {
     let (project, guest) = (ProjectId::generate(), ProjectId::generate());
-    let mut client = fixtures::client(Some(&project));
-    client.shared_with.push(guest.clone());
+    let mut client = shared(&project, &guest);
     store.insert_client(&client).await?;
     ensure!(store.delete_client(&client).await?, "a client is not deleted");
     ensure_eq!(store.find_client(&client.id).await?, None, "the deleted client");
-    ensure_eq!(store.find_client_by_key(&client.client_key).await?, None, "the deleted client by its key");
+    ensure_eq!(
+        store.find_client_by_key(&client.client_key).await?,
+        None,
+        "the deleted client by its key"
+    );
     for list in [Some(&project), Some(&guest), None] {
-        ensure!(!listed(store, list, 100).await?.contains(&client.id), "the deleted client is listed");
+        ensure!(
+            !listed(store, list, 100).await?.contains(&client.id),
+            "the deleted client is listed"
+        );
     }
     ensure!(!store.delete_client(&client).await?, "a client is deleted twice");
     client.version += 1;
-    ensure_eq!(store.update_client(&client).await, Err(StoreError::Changed), "an update of the deleted client");
+    ensure_eq!(
+        store.update_client(&client).await,
+        Err(StoreError::Changed),
+        "an update of the deleted client"
+    );
     Ok(())
 }
 
 async fn an_update_replaces_the_version_before(store: &dyn Store) -> Held {
     let mut client = inserted(store, Some(&ProjectId::generate())).await?;
     client.version = 2;
-    client.name = "Renamed".to_owned();
+    client.settings.name = "Renamed".to_owned();
     client.client_secrets.clear();
-    client.audience = Some("https://api.example".to_owned());
-    client.issuer = None;
+    client.settings.audience = Some("https://api.example".to_owned());
+    client.settings.issuer = None;
     store.update_client(&client).await?;
     ensure_eq!(store.find_client(&client.id).await?, Some(client), "the client");
     Ok(())
@@ -117,8 +178,16 @@ async fn an_update_of_another_version_is_refused(store: &dyn Store) -> Held {
     client.version = 2;
     store.update_client(&client).await?;
     for version in [1, 2, 4] {
-        let update = Client { version, name: "late".to_owned(), ..client.clone() };
-        ensure_eq!(store.update_client(&update).await, Err(StoreError::Changed), "the update");
+        let update = Client {
+            version,
+            disabled: true,
+            ..client.clone()
+        };
+        ensure_eq!(
+            store.update_client(&update).await,
+            Err(StoreError::Changed),
+            "the update"
+        );
     }
     ensure_eq!(store.find_client(&client.id).await?, Some(client), "the client");
     Ok(())
@@ -126,18 +195,31 @@ async fn an_update_of_another_version_is_refused(store: &dyn Store) -> Held {
 
 async fn of_racing_updates_of_a_client_one_wins(store: &dyn Store) -> Held {
     let client = inserted(store, Some(&ProjectId::generate())).await?;
-    let update = |number: usize| Client { version: 2, name: format!("update {number}"), ..client.clone() };
-    let results = race(|number| async move { store.update_client(&update(number)).await }).await;
-    let winner = one_winner(results, |()| true)?;
-    ensure_eq!(store.find_client(&client.id).await?, Some(update(winner)), "the client");
+    let updates = racers(|number| Client {
+        version: 2,
+        secret_origin: Some(format!("https://{number}.example")),
+        ..client.clone()
+    });
+    let winner = one_winner(race(&updates, |update| store.update_client(update)).await, |()| true)?;
+    ensure_eq!(
+        store.find_client(&client.id).await?.as_ref(),
+        updates.get(winner),
+        "the client"
+    );
     Ok(())
 }
 
 async fn a_client_is_listed_for_its_project_only(store: &dyn Store) -> Held {
     let (project, other) = (ProjectId::generate(), ProjectId::generate());
     let client = inserted(store, Some(&project)).await?;
-    ensure!(listed(store, Some(&project), 100).await?.contains(&client.id), "its project does not list it");
-    ensure!(!listed(store, Some(&other), 100).await?.contains(&client.id), "another project lists it");
+    ensure!(
+        listed(store, Some(&project), 100).await?.contains(&client.id),
+        "its project does not list it"
+    );
+    ensure!(
+        !listed(store, Some(&other), 100).await?.contains(&client.id),
+        "another project lists it"
+    );
     Ok(())
 }
 
@@ -151,23 +233,40 @@ async fn a_global_client_is_listed_for_every_project(store: &dyn Store) -> Held 
 
 async fn a_shared_client_is_listed_where_it_is_shared(store: &dyn Store) -> Held {
     let [home, first, second] = [(); 3].map(|()| ProjectId::generate());
-    let mut client = fixtures::client(Some(&home));
-    client.shared_with = vec![first.clone()];
+    let mut client = shared(&home, &first);
     store.insert_client(&client).await?;
-    for (version, shared_with) in [(1, vec![&first]), (2, vec![&first, &second]), (3, vec![&second]), (4, vec![])] {
+    for (version, shared_with) in [
+        (1, vec![&first]),
+        (2, vec![&first, &second]),
+        (3, vec![&second]),
+        (4, vec![]),
+    ] {
         if version > 1 {
             client.version = version;
-            client.shared_with = shared_with.iter().map(|project| (*project).clone()).collect();
+            client.settings.shared_with = shared_with.iter().map(|project| (*project).clone()).collect();
             store.update_client(&client).await?;
         }
-        for (project, expected) in
-            [(&home, true), (&first, shared_with.contains(&&first)), (&second, shared_with.contains(&&second))]
-        {
+        for (project, expected) in [
+            (&home, true),
+            (&first, shared_with.contains(&&first)),
+            (&second, shared_with.contains(&&second)),
+        ] {
             let is_listed = listed(store, Some(project), 100).await?.contains(&client.id);
-            ensure_eq!(is_listed, expected, "whether a project lists a client that is shared, or no longer");
+            ensure_eq!(
+                is_listed,
+                expected,
+                "whether a project lists a client that is shared, or no longer"
+            );
         }
     }
     Ok(())
+}
+
+/// A client of one project that another may use.
+fn shared(home: &ProjectId, guest: &ProjectId) -> Client {
+    let mut client = fixtures::client(Some(home));
+    client.settings.shared_with.push(guest.clone());
+    client
 }
 
 async fn pages_of_clients_bring_each_once(store: &dyn Store) -> Held {
@@ -178,11 +277,11 @@ async fn pages_of_clients_bring_each_once(store: &dyn Store) -> Held {
         let client = match number % 3 {
             0 => fixtures::client(Some(&project)),
             1 => fixtures::client(None),
-            _ => Client { shared_with: vec![project.clone()], ..fixtures::client(Some(&other)) },
+            _ => shared(&other, &project),
         };
         store.insert_client(&client).await?;
         expected.push(client.id.clone());
-        globals.extend(client.project.is_none().then_some(client));
+        globals.extend(client.settings.project.is_none().then_some(client));
     }
     let mut outcome = Ok(());
     for limit in [1, 2, 3, 100] {

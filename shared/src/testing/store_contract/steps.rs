@@ -4,7 +4,7 @@ use chrono::Duration;
 
 use crate::model::credential::Credential;
 use crate::model::flow::Flow;
-use crate::model::ids::{FlowId, ProjectId};
+use crate::model::ids::ProjectId;
 use crate::model::session::Session;
 use crate::store::{AcquireRefresh, Attempted, Completion, Page, Store, StoreResult};
 use crate::testing::fixtures::{self, start};
@@ -38,7 +38,10 @@ pub fn found<T>(object: Option<T>, what: &str) -> Result<T, Broken> {
 /// Starts a flow in a session.
 pub async fn start_in(store: &dyn Store, session: &Session) -> Result<Flow, Broken> {
     let flow = fixtures::flow(session);
-    ensure!(store.start_flow(&flow, session, start()).await?, "a flow of a live session is not started");
+    ensure!(
+        store.start_flow(&flow, session, start()).await?,
+        "a flow of a live session is not started"
+    );
     Ok(flow)
 }
 
@@ -61,7 +64,9 @@ pub async fn parked(store: &dyn Store) -> Result<Flow, Broken> {
 
 /// Begins the exchange of a parked flow.
 pub async fn claim(store: &dyn Store, flow: &Flow) -> Result<Flow, Broken> {
-    let claimed = store.claim_exchange(flow, start() + Duration::seconds(30), start()).await?;
+    let claimed = store
+        .claim_exchange(flow, start() + Duration::seconds(30), start())
+        .await?;
     ensure!(claimed, "the exchange of a parked flow is not claimed");
     reread(store, flow).await
 }
@@ -96,7 +101,10 @@ pub async fn credential(store: &dyn Store) -> Result<Credential, Broken> {
 
 /// The credential as it is stored now.
 pub async fn reread_credential(store: &dyn Store, credential: &Credential) -> Result<Credential, Broken> {
-    found(store.find_credential(&credential.project, &credential.id).await?, "the credential")
+    found(
+        store.find_credential(&credential.project, &credential.id).await?,
+        "the credential",
+    )
 }
 
 /// What a conditional update of the refresh record must have done.
@@ -109,9 +117,15 @@ pub fn applied(attempted: Attempted) -> Result<Credential, Broken> {
 
 /// Checks that a conditional update was refused, with the item as it is stored, and that the item did not change.
 pub async fn ensure_refused(store: &dyn Store, attempted: Attempted, before: &Credential) -> Result<(), Broken> {
-    let Attempted::Refused(old) = attempted else { return Err(Broken::new("it is applied".to_owned())) };
+    let Attempted::Refused(old) = attempted else {
+        return Err(Broken::new("it is applied".to_owned()));
+    };
     ensure_eq!(old.as_deref(), Some(before), "the image that comes with the refusal");
-    ensure_eq!(&reread_credential(store, before).await?, before, "the item after the refusal");
+    ensure_eq!(
+        &reread_credential(store, before).await?,
+        before,
+        "the item after the refusal"
+    );
     Ok(())
 }
 
@@ -135,7 +149,10 @@ where
     let mut cursor = None;
     for _ in 0..PAGES {
         let page = page(cursor).await?;
-        ensure!(page.items.len() <= usize::try_from(limit)?, "a page is longer than its limit");
+        ensure!(
+            page.items.len() <= usize::try_from(limit)?,
+            "a page is longer than its limit"
+        );
         all.extend(page.items);
         cursor = page.next;
         if cursor.is_none() {
@@ -147,13 +164,11 @@ where
 
 /// Checks that ids come in order, each once, and that these are among them.
 pub fn ensure_listed<I: Ord + Clone + std::fmt::Debug>(listed: &[I], expected: &[I]) -> Result<(), Broken> {
-    ensure!(listed.is_sorted_by(|a, b| a < b), "the list is not in the order of ids, each once: {listed:?}");
+    ensure!(
+        listed.is_sorted_by(|a, b| a < b),
+        "the list is not in the order of ids, each once: {listed:?}"
+    );
     let missing: Vec<_> = expected.iter().filter(|id| !listed.contains(id)).collect();
     ensure!(missing.is_empty(), "these are not listed: {missing:?}");
     Ok(())
-}
-
-/// The flow that a session shows is one of these; its place among them.
-pub fn position(of: Option<&FlowId>, among: &[Flow]) -> Option<usize> {
-    among.iter().position(|flow| Some(&flow.id) == of)
 }

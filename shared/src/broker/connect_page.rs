@@ -1,0 +1,80 @@
+//! The connect page: what a session lets a person see and choose. Reading it has no side effects.
+
+use std::sync::Arc;
+
+use super::Broker;
+use super::open_session::session_status;
+use crate::error::{BrowserRefusal, Error, Result};
+use crate::model::client::Client;
+use crate::model::flow::Flow;
+use crate::model::session::{Offer, Session};
+use crate::secret::Secret;
+use crate::vault::root_key::sha256;
+
+/// A session with the clients it offers.
+pub struct ConnectPage {
+    /// The session.
+    pub session: Session,
+    /// The flow that was started last.
+    pub flow: Option<Flow>,
+    /// The clients, in order, with what the session fixed for each.
+    pub offers: Vec<(Offer, Arc<Client>)>,
+}
+
+impl ConnectPage {
+    /// The scopes that are always asked of a client; `None` where the session fixed all of them.
+    pub fn fixed_scopes<'a>(&'a self, offer: &'a Offer) -> Option<&'a [String]> {
+        offer.scopes.as_deref().or(self.session.scopes.as_deref())
+    }
+
+    /// The name the credential gets when nobody chooses one.
+    pub fn default_name(&self, client: &Client) -> String {
+        self.session
+            .name
+            .clone()
+            .unwrap_or_else(|| client.settings.name.clone())
+    }
+}
+
+impl Broker {
+    /// What is behind a connect link.
+    ///
+    /// # Errors
+    /// [`BrowserRefusal::UnknownLink`] or [`BrowserRefusal::ExpiredLink`].
+    pub async fn connect_page(&self, token: &Secret<String>) -> Result<ConnectPage> {
+        // Ours have 43 characters; anything else is not worth a look-up.
+        if token.expose().len() != 43 {
+            return Err(BrowserRefusal::UnknownLink.into());
+        }
+        let session = self.store().find_session_by_token(&sha256(token.expose())).await?;
+        let session = session.ok_or(BrowserRefusal::UnknownLink)?;
+        let flow = match &session.flow {
+            Some(flow) => self.store().find_flow(&session.project, flow).await?,
+            None => None,
+        };
+        let now = self.now();
+        if session.is_expired(now) {
+            return Err(BrowserRefusal::ExpiredLink.into());
+        }
+        use super::open_session::SessionStatus as Status;
+        if matches!(
+            session_status(&session, flow.as_ref(), now),
+            Status::Returned | Status::Completed
+        ) {
+            return Err(BrowserRefusal::AlreadyUsed.into());
+        }
+        let mut offers = Vec::with_capacity(session.offers.len());
+        for offer in &session.offers {
+            match self.client_of(&session.project, &offer.client).await {
+                Ok(client) => offers.push((offer.clone(), client)),
+                // A client that was deleted meanwhile is no longer offered.
+                Err(Error::NotFound) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        if offers.is_empty() {
+            return Err(BrowserRefusal::ClientChanged.into());
+        }
+        Ok(ConnectPage { session, flow, offers })
+    }
+}

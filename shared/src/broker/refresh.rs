@@ -1,0 +1,38 @@
+//! Refreshes a credential because a caller says so.
+
+use super::Broker;
+use super::access::Caller;
+use crate::error::{Error, Result};
+use crate::model::credential::Credential;
+use crate::model::ids::CredentialId;
+use crate::model::principal::Role;
+use crate::refresh::{Reason, WAIT_BUDGET};
+
+impl Broker {
+    /// Always calls the provider, or joins a refresh under way; returns after the commit.
+    ///
+    /// # Errors
+    /// Why there are no new tokens. A token that is still valid can still be read.
+    pub async fn refresh(&self, caller: &Caller, id: &str) -> Result<Credential> {
+        caller.require(&[Role::Platform, Role::Superuser], "credentials:refresh")?;
+        let project = caller.project(None)?;
+        let id = CredentialId::parse(id).map_err(|_| Error::NotFound)?;
+        let credential = self
+            .store()
+            .find_credential(&project, &id)
+            .await?
+            .ok_or(Error::NotFound)?;
+        let client = self.client(&credential.client).await?;
+        match self
+            .engine()
+            .refresh(&client, credential.clone(), Reason::Forced, WAIT_BUDGET)
+            .await
+        {
+            Err(Error::ReauthorizationRequired { reason, .. }) => {
+                let url = self.reauthorize_url(&project, &credential).await;
+                Err(Error::ReauthorizationRequired { reason, url })
+            }
+            other => other,
+        }
+    }
+}

@@ -1,0 +1,215 @@
+//! JSON bodies: strict, bounded, and with errors that never quote a value.
+
+use axum::extract::{FromRequest, Request};
+use axum::response::{IntoResponse as _, Response};
+use http::{HeaderMap, header};
+use http_body_util::{BodyExt as _, Limited};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use crate::broker::Broker;
+use crate::error::{Error, Result};
+
+/// The largest body that any call takes (bytes).
+pub const MAX_BODY: usize = 256 * 1024;
+
+/// A JSON body. Unknown fields are refused where the type says so, as all of ours do.
+pub struct Body<T>(pub T);
+
+/// A JSON body that may be left out.
+pub struct OptionalBody<T>(pub T);
+
+impl<T: DeserializeOwned> FromRequest<Broker> for Body<T> {
+    type Rejection = Response;
+
+    async fn from_request(request: Request, _: &Broker) -> Result<Self, Response> {
+        let (parts, body) = request.into_parts();
+        let read = async {
+            check_content_type(&parts.headers)?;
+            parse(&bytes(body).await?)
+        };
+        read.await.map(Self).map_err(|error: Error| error.into_response())
+    }
+}
+
+impl<T: DeserializeOwned + Default> FromRequest<Broker> for OptionalBody<T> {
+    type Rejection = Response;
+
+    async fn from_request(request: Request, _: &Broker) -> Result<Self, Response> {
+        let (parts, body) = request.into_parts();
+        let read = async {
+            let bytes = bytes(body).await?;
+            if bytes.is_empty() {
+                return Ok(T::default());
+            }
+            check_content_type(&parts.headers)?;
+            parse(&bytes)
+        };
+        read.await.map(Self).map_err(|error: Error| error.into_response())
+    }
+}
+
+/// Reads a whole body.
+///
+/// # Errors
+/// [`Error::TooLarge`] as soon as the limit is passed; [`Error::Malformed`] when the body ends early.
+pub async fn bytes(body: axum::body::Body) -> Result<axum::body::Bytes> {
+    match Limited::new(body, MAX_BODY).collect().await {
+        Ok(collected) => Ok(collected.to_bytes()),
+        Err(error) if error.is::<http_body_util::LengthLimitError>() => Err(Error::TooLarge(MAX_BODY)),
+        Err(_) => Err(Error::Malformed("The body ended before it was complete.".to_owned())),
+    }
+}
+
+fn check_content_type(headers: &HeaderMap) -> Result<()> {
+    let media_type = headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default();
+    let essence = media_type
+        .split(';')
+        .next()
+        .unwrap_or_default()
+        .trim()
+        .to_ascii_lowercase();
+    if essence == "application/json" {
+        Ok(())
+    } else {
+        Err(Error::UnsupportedMediaType)
+    }
+}
+
+/// Parses JSON text.
+///
+/// # Errors
+/// [`Error::Malformed`] when it is not JSON; [`Error::Invalid`] when it is other JSON than wanted.
+pub fn parse<T: DeserializeOwned>(text: &[u8]) -> Result<T> {
+    let mut deserializer = serde_json::Deserializer::from_slice(text);
+    let parsed = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
+        let (line, column) = (error.inner().line(), error.inner().column());
+        match error.inner().classify() {
+            serde_json::error::Category::Data => field_error(&error),
+            _ => Error::Malformed(format!("The body is not valid JSON: line {line}, column {column}.")),
+        }
+    })?;
+    let end = deserializer.end();
+    end.map(|()| parsed)
+        .map_err(|_| Error::Malformed("The body has text after the JSON document.".to_owned()))
+}
+
+/// Reads a type out of JSON that was parsed before.
+///
+/// # Errors
+/// [`Error::Invalid`].
+pub fn typed<T: DeserializeOwned>(value: Value) -> Result<T> {
+    serde_path_to_error::deserialize(value).map_err(|error| field_error(&error))
+}
+
+/// The field that is wrong, without the value: it may be a secret.
+fn field_error(error: &serde_path_to_error::Error<serde_json::Error>) -> Error {
+    use serde_path_to_error::Segment;
+    let mut pointer = String::new();
+    for segment in error.path() {
+        match segment {
+            Segment::Seq { index } => pointer.push_str(&format!("/{index}")),
+            Segment::Map { key } => pointer.push_str(&format!("/{}", key.replace('~', "~0").replace('/', "~1"))),
+            Segment::Enum { .. } | Segment::Unknown => {}
+        }
+    }
+    let message = error.inner().to_string();
+    let quoted = |message: &str| message.split('`').nth(1).unwrap_or_default().to_owned();
+    if message.starts_with("unknown field") {
+        let name = quoted(&message);
+        if !pointer.ends_with(&format!("/{name}")) {
+            pointer.push_str(&format!("/{name}"));
+        }
+        return Error::field(pointer, "unknown_field", "There is no such field.");
+    }
+    if message.starts_with("missing field") {
+        pointer.push_str(&format!("/{}", quoted(&message)));
+        return Error::field(pointer, "missing_field", "This field is required.");
+    }
+    let expected = message
+        .split(" at line ")
+        .next()
+        .and_then(|message| message.rsplit_once(", expected "));
+    let detail = match expected {
+        Some((_, expected)) => format!("It has the wrong type or value; expected {expected}."),
+        None => "It has the wrong type or value.".to_owned(),
+    };
+    Error::field(pointer, "invalid_value", detail)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::FieldError;
+    use proptest::prelude::*;
+
+    #[derive(serde::Deserialize, Debug)]
+    #[serde(deny_unknown_fields)]
+    struct Outer {
+        #[expect(dead_code, reason = "only parsed")]
+        name: String,
+        #[expect(dead_code, reason = "only parsed")]
+        #[serde(default)]
+        inner: Vec<Inner>,
+    }
+
+    #[derive(serde::Deserialize, Debug)]
+    #[serde(deny_unknown_fields)]
+    struct Inner {
+        #[expect(dead_code, reason = "only parsed")]
+        count: u32,
+    }
+
+    fn only(text: &str) -> (String, &'static str) {
+        match parse::<Outer>(text.as_bytes()) {
+            Err(Error::Invalid(errors)) => match errors.as_slice() {
+                [FieldError { pointer, code, .. }] => (pointer.clone(), *code),
+                other => panic!("{other:?}"),
+            },
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_wrong_field_is_named() {
+        assert_eq!(only(r#"{}"#), ("/name".to_owned(), "missing_field"));
+        assert_eq!(
+            only(r#"{"name":"a","colour":1}"#),
+            ("/colour".to_owned(), "unknown_field")
+        );
+        assert_eq!(
+            only(r#"{"name":"a","inner":[{"count":"x"}]}"#),
+            ("/inner/0/count".to_owned(), "invalid_value")
+        );
+        assert_eq!(
+            only(r#"{"name":"a","inner":[{"count":1,"x":2}]}"#),
+            ("/inner/0/x".to_owned(), "unknown_field")
+        );
+    }
+
+    #[test]
+    fn text_that_is_not_json_is_malformed() {
+        for text in ["", "{", "{\"name\":\"a\"} x", "\u{feff}{}"] {
+            assert!(
+                matches!(parse::<Outer>(text.as_bytes()), Err(Error::Malformed(_))),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn an_error_never_quotes_the_value() {
+        let error = parse::<Outer>(br#"{"name":"a","inner":[{"count":"CANARY"}]}"#).unwrap_err();
+        assert!(!format!("{error:?}").contains("CANARY"));
+    }
+
+    proptest! {
+        #[test]
+        fn parsing_never_panics(text in ".{0,200}") {
+            let _ = parse::<Outer>(text.as_bytes());
+        }
+    }
+}

@@ -1,0 +1,10 @@
+//! The way in: request parsing, caller identity, the one mapping of errors to problem+json, response headers.
+
+pub mod body;
+pub mod caller;
+pub mod html;
+pub mod idempotency;
+pub mod problem;
+pub mod query;
+pub mod routes;
+pub mod view;

@@ -1,0 +1,82 @@
+//! Queries of lists.
+
+use axum::extract::FromRequestParts;
+use axum::response::{IntoResponse as _, Response};
+use http::request::Parts;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+use crate::error::{Error, Result};
+use crate::store::Page;
+
+/// Items of a page when not said otherwise.
+const DEFAULT_LIMIT: u32 = 50;
+/// The most items of a page.
+const MAX_LIMIT: u32 = 200;
+
+/// The query of a list: `limit`, `cursor`, and the filters of `T`. Unknown and repeated parameters are refused.
+pub struct ListQuery<T> {
+    /// Items of the page.
+    pub limit: u32,
+    /// Where it begins.
+    pub cursor: Option<String>,
+    /// The filters.
+    pub filters: T,
+}
+
+/// No filters.
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NoFilters {}
+
+impl<T: DeserializeOwned, S: Sync> FromRequestParts<S> for ListQuery<T> {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Response> {
+        parse(parts.uri.query().unwrap_or_default()).map_err(|error| error.into_response())
+    }
+}
+
+fn parse<T: DeserializeOwned>(query: &str) -> Result<ListQuery<T>> {
+    let mut pairs = serde_json::Map::new();
+    for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+        if pairs
+            .insert(name.to_string(), Value::String(value.into_owned()))
+            .is_some()
+        {
+            return Err(Error::Malformed(format!("The parameter {name} is given twice.")));
+        }
+    }
+    let mut take = |name: &str| pairs.remove(name).and_then(|value| value.as_str().map(str::to_owned));
+    let limit = match take("limit").map(|text| text.parse::<u32>()) {
+        None => DEFAULT_LIMIT,
+        Some(Ok(limit)) if (1..=MAX_LIMIT).contains(&limit) => limit,
+        Some(_) => {
+            return Err(Error::Malformed(format!(
+                "The parameter limit is a number from 1 to {MAX_LIMIT}."
+            )));
+        }
+    };
+    let cursor = take("cursor");
+    let plain = |text: &String| {
+        !text.is_empty() && text.len() <= 64 && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+    };
+    if cursor.as_ref().is_some_and(|cursor| !plain(cursor)) {
+        return Err(Error::Malformed(
+            "The parameter cursor is not one that a list returned.".to_owned(),
+        ));
+    }
+    let names: Vec<String> = pairs.keys().cloned().collect();
+    let filters = serde_json::from_value(Value::Object(pairs)).map_err(|_| {
+        Error::Malformed(format!(
+            "A parameter is unknown or has a wrong value: {}.",
+            names.join(", ")
+        ))
+    })?;
+    Ok(ListQuery { limit, cursor, filters })
+}
+
+/// A page as API.md writes it.
+pub fn page<T>(page: Page<T>, view: impl Fn(&T) -> Value) -> Value {
+    json!({ "items": page.items.iter().map(view).collect::<Vec<_>>(), "next": page.next })
+}

@@ -1,0 +1,62 @@
+//! What every router has: an id for each request, one log line for each failure, and headers that forbid caching.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::Request;
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use http::{HeaderName, HeaderValue, StatusCode, header};
+
+use super::problem;
+use crate::broker::Broker;
+use crate::error::Error;
+
+/// The response header that names the request.
+const REQUEST_ID: HeaderName = HeaderName::from_static("grantkeeper-request-id");
+
+/// Travels from the handler to the boundary, where it is logged and written.
+#[derive(Clone)]
+struct Failed(Arc<Error>);
+
+impl IntoResponse for Error {
+    /// Handlers return errors; the boundary gives them the request's id, logs them once and writes them.
+    fn into_response(self) -> Response {
+        let mut response = StatusCode::INTERNAL_SERVER_ERROR.into_response();
+        response.extensions_mut().insert(Failed(Arc::new(self)));
+        response
+    }
+}
+
+/// Finishes the router of a function.
+pub fn finish(router: Router<Broker>, broker: Broker) -> Router {
+    router
+        .fallback(|| async { Error::NotFound })
+        .method_not_allowed_fallback(|| async { Error::MethodNotAllowed })
+        .layer(middleware::from_fn(boundary))
+        .with_state(broker)
+}
+
+async fn boundary(request: Request, next: Next) -> Response {
+    let request_id = format!("req_{}", ulid::Ulid::generate());
+    let method = request.method().clone();
+    let mut response = next.run(request).await;
+    if let Some(Failed(error)) = response.extensions_mut().remove::<Failed>() {
+        response = problem::respond(&error, &request_id);
+        let status = response.status().as_u16();
+        // The path is not logged: it may hold a connect link.
+        if status >= 500 {
+            tracing::error!(%request_id, %method, status, %error, "request failed");
+        } else {
+            tracing::info!(%request_id, %method, status, %error, "request refused");
+        }
+    }
+    let headers = response.headers_mut();
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(header::PRAGMA, HeaderValue::from_static("no-cache"));
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    if let Ok(id) = HeaderValue::from_str(&request_id) {
+        headers.insert(REQUEST_ID, id);
+    }
+    response
+}

@@ -1,0 +1,70 @@
+//! Wires a function to AWS: configuration, clients made once, entropy touched before the first request.
+
+use std::sync::Arc;
+
+use aws_config::BehaviorVersion;
+use aws_sdk_secretsmanager::Client as SecretsManager;
+
+use crate::broker::{Broker, Parts};
+use crate::clock::{Clock, SystemClock};
+use crate::config::Config;
+use crate::outbound::{Outbound, OutboundPolicy};
+use crate::store::dynamodb::DynamoDbStore;
+use crate::store::queue::RefreshQueue;
+use crate::telemetry;
+use crate::vault::root_key::{RootKeys, random_token};
+use crate::vault::secrets_manager::SecretsManagerVault;
+
+/// Whatever keeps a function from starting.
+pub type StartError = Box<dyn std::error::Error + Send + Sync>;
+
+/// Makes the broker of a Lambda function. `emulated` is `cfg!(feature = "emulated")` of the function: in a build with
+/// that feature, and in no other, the origins in `GRANTKEEPER_EMULATED_ORIGINS` may be http and loopback.
+///
+/// # Errors
+/// A configuration that is wrong, by the name of the variable.
+pub async fn broker(emulated: bool) -> Result<Broker, StartError> {
+    telemetry::init();
+    // The crypto library seeds itself on first use, which takes tens of milliseconds: not in somebody's request.
+    random_token()?;
+    let config = Config::from_env()?;
+    let outbound = Outbound::new(policy(emulated)?)?;
+    let sdk = aws_config::load_defaults(BehaviorVersion::latest()).await;
+    Ok(assemble(config, &sdk, Arc::new(SystemClock), outbound))
+}
+
+#[cfg(feature = "insecure-origins")]
+fn policy(emulated: bool) -> Result<OutboundPolicy, StartError> {
+    if emulated {
+        Ok(OutboundPolicy::allowing(&crate::config::emulated_origins())?)
+    } else {
+        Ok(OutboundPolicy::strict())
+    }
+}
+
+#[cfg(not(feature = "insecure-origins"))]
+fn policy(_emulated: bool) -> Result<OutboundPolicy, StartError> {
+    Ok(OutboundPolicy::strict())
+}
+
+/// Puts a broker together over AWS clients of one configuration: in Lambda the account's, in the local stack the
+/// embedded engines'.
+pub fn assemble(config: Config, sdk: &aws_config::SdkConfig, clock: Arc<dyn Clock>, outbound: Outbound) -> Broker {
+    let secrets = SecretsManager::new(sdk);
+    let store = DynamoDbStore::new(aws_sdk_dynamodb::Client::new(sdk), &config.table);
+    let vault = SecretsManagerVault::new(secrets.clone(), &config.secret_prefix);
+    let root_keys = RootKeys::new(secrets, &config.root_key, clock.clone());
+    let queue = config
+        .refresh_queue_url
+        .as_ref()
+        .map(|url| RefreshQueue::new(aws_sdk_sqs::Client::new(sdk), url));
+    Broker::new(Parts {
+        config,
+        store: Arc::new(store),
+        vault: Arc::new(vault),
+        root_keys: Arc::new(root_keys),
+        clock,
+        outbound,
+        queue,
+    })
+}
