@@ -125,6 +125,14 @@ pub fn emulated_origins() -> Vec<String> {
     value.split_whitespace().map(str::to_owned).collect()
 }
 
+/// API keys of the local stack that the environment presets, by the names they have in `keys.env`.
+#[cfg(feature = "insecure-origins")]
+#[expect(clippy::disallowed_methods, reason = "configuration reads the environment")]
+pub fn local_keys() -> BTreeMap<String, String> {
+    let ours = |name: &str| name.starts_with("GRANTKEEPER_") && name.ends_with("_KEY");
+    std::env::vars().filter(|(name, _)| ours(name)).collect()
+}
+
 /// The log level (`GRANTKEEPER_LOG`, default `info`), in the syntax of `tracing_subscriber::EnvFilter`.
 #[expect(clippy::disallowed_methods, reason = "configuration reads the environment")]
 pub fn log_filter() -> String {

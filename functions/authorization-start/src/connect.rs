@@ -15,10 +15,17 @@ use lambda_http::http::{HeaderMap, HeaderValue, header};
 /// GET and HEAD: no side effects, so link scanners and prefetching change nothing.
 pub async fn show(State(broker): State<Broker>, Path(token): Path<String>) -> Response {
     let token = Secret::new(token);
-    match broker.connect_page(&token).await {
-        Ok(page) => html::connect(&form(&page, &token), &broker.insecure_origins()),
-        Err(error) => refused(error),
-    }
+    let shown = async {
+        let page = broker.connect_page(&token).await?;
+        // With several clients an empty name stands for the chosen client's.
+        let name = match (&page.session.name, page.offers.as_slice()) {
+            (Some(_), _) => None,
+            (None, [(_, client)]) => Some(broker.free_name(&page.session, client).await?),
+            (None, _) => Some(String::new()),
+        };
+        Ok(html::connect(&form(&page, &token, name), &broker.insecure_origins()))
+    };
+    shown.await.unwrap_or_else(refused)
 }
 
 /// POST: starts a flow and sends the browser to the authorization server.
@@ -86,7 +93,7 @@ fn parse_form(body: &Bytes) -> Result<Choice, Error> {
     Ok(choice)
 }
 
-fn form(page: &ConnectPage, token: &Secret<String>) -> html::ConnectForm {
+fn form(page: &ConnectPage, token: &Secret<String>, name: Option<String>) -> html::ConnectForm {
     let failed = page.flow.as_ref().filter(|flow| flow.status == FlowStatus::Failed);
     let clients = page.offers.iter().enumerate().map(|(index, (offer, client))| {
         let scopes = &client.settings.scopes;
@@ -119,21 +126,11 @@ fn form(page: &ConnectPage, token: &Secret<String>) -> html::ConnectForm {
             scopes_docs_url: scopes.docs_url.clone(),
         }
     });
-    let default_name = page
-        .offers
-        .first()
-        .map(|(_, client)| page.default_name(client))
-        .unwrap_or_default();
     html::ConnectForm {
         action: format!("/connect/{}", token.expose()),
         notice: failed.map(|flow| notice(flow.problem.as_deref())),
         clients: clients.collect(),
-        // With several clients an empty name stands for the chosen client's.
-        name: match (&page.session.name, page.offers.len()) {
-            (Some(_), _) => None,
-            (None, 1) => Some(default_name),
-            (None, _) => Some(String::new()),
-        },
+        name,
     }
 }
 

@@ -1,2 +1,80 @@
-//! `cargo run`.
-fn main() {}
+//! `cargo run`: the whole product on this machine.
+
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::ensure;
+use clap::Parser;
+use grantkeeper_local::keys;
+use grantkeeper_local::stack::{Options, Stack};
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+/// Runs Grantkeeper on 127.0.0.1, on embedded engines that keep their data in one directory.
+#[derive(Parser)]
+#[command(name = "grantkeeper")]
+struct Arguments {
+    /// The port on 127.0.0.1; 0 takes a free one.
+    #[arg(long, default_value_t = 8080)]
+    port: u16,
+    /// The base URL that browsers use, when a tunnel or proxy stands before the stack.
+    #[arg(long, value_name = "URL")]
+    public_url: Option<String>,
+    /// Where everything is kept.
+    #[arg(long, value_name = "DIR", default_value = ".grantkeeper")]
+    data: PathBuf,
+    /// Keep metadata and secrets in memory; only keys.env is written.
+    #[arg(long)]
+    ephemeral: bool,
+    /// The sandbox's port on 127.0.0.1; 0 takes a free one.
+    #[arg(long, default_value_t = 8090)]
+    sandbox_port: u16,
+    /// Start no sandbox.
+    #[arg(long, conflicts_with = "sandbox_port")]
+    no_sandbox: bool,
+    /// An http or loopback origin that may be an authorization server or API; repeatable.
+    #[arg(long, value_name = "URL")]
+    allow_insecure_origin: Vec<String>,
+    /// The time between two looks for tokens that are due.
+    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+    refresh_every: u64,
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let arguments = Arguments::parse();
+    ensure!(arguments.refresh_every > 0, "--refresh-every must be at least 1");
+    let filter = EnvFilter::try_new(grantkeeper::config::log_filter().replace("info", "warn"))?;
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+
+    let data = arguments.data.clone();
+    let stack = Stack::start(Options {
+        port: arguments.port,
+        public_url: arguments.public_url,
+        ephemeral: arguments.ephemeral,
+        sandbox_port: (!arguments.no_sandbox).then_some(arguments.sandbox_port),
+        insecure_origins: arguments.allow_insecure_origin,
+        refresh_every: Some(Duration::from_secs(arguments.refresh_every)),
+        preset_keys: grantkeeper::config::local_keys(),
+        ..Options::at(&data)
+    })
+    .await?;
+
+    let mut out = std::io::stdout();
+    writeln!(out, "keys      {}", data.join(keys::FILE).display())?;
+    if let Some(sandbox) = &stack.sandbox {
+        writeln!(out, "sandbox   {}", sandbox.url)?;
+        writeln!(out, "connect   {}", stack.connect_link().await?.expose())?;
+    }
+    writeln!(out, "ready {}", stack.url)?;
+    out.flush()?;
+
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    stack.shutdown().await;
+    Ok(())
+}

@@ -26,17 +26,28 @@ impl ConnectPage {
     pub fn fixed_scopes<'a>(&'a self, offer: &'a Offer) -> Option<&'a [String]> {
         offer.scopes.as_deref().or(self.session.scopes.as_deref())
     }
-
-    /// The name the credential gets when nobody chooses one.
-    pub fn default_name(&self, client: &Client) -> String {
-        self.session
-            .name
-            .clone()
-            .unwrap_or_else(|| client.settings.name.clone())
-    }
 }
 
+/// How many names are tried before a person must choose one.
+const NAMES: u32 = 20;
+
 impl Broker {
+    /// A name that the owner does not use yet: the client's, or the client's with a number.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub async fn free_name(&self, session: &Session, client: &Client) -> Result<String> {
+        let base = &client.settings.name;
+        let mut name = base.clone();
+        for number in 2..NAMES {
+            if !self.store().is_name_taken(&session.project, &session.owner, &name).await? {
+                break;
+            }
+            name = format!("{base} ({number})");
+        }
+        Ok(name)
+    }
+
     /// What is behind a connect link.
     ///
     /// # Errors

@@ -28,7 +28,6 @@ pub struct NewKey {
     /// What it may do.
     pub role: Role,
     /// A list of project ids, or `"*"`.
-    #[schema(value_type = Vec<String>)]
     pub projects: Projects,
     /// Narrows the role.
     #[serde(default)]
@@ -158,6 +157,17 @@ impl Broker {
             last_used_at: None,
         };
         Ok(self.store().put_key(&key).await?)
+    }
+
+    /// Deletes a key by its value, as the local stack does with a key that was replaced.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub async fn revoke_key(&self, value: &Secret<String>) -> Result<()> {
+        if let Some(key) = self.store().find_key(&sha256(value.expose())).await? {
+            self.store().delete_key(&key.id).await?;
+        }
+        Ok(())
     }
 
     /// The operator's first superuser key, of which the configuration holds only the hash.

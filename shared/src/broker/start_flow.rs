@@ -44,7 +44,10 @@ impl Broker {
     pub async fn start_flow(&self, token: &Secret<String>, choice: Choice) -> Result<Started> {
         let page = self.connect_page(token).await?;
         let (offer, client) = chosen(&page, choice.client.as_deref())?;
-        let name = chosen_name(&page, client, choice.name)?;
+        let name = match chosen_name(&page, choice.name)? {
+            Some(name) => name,
+            None => self.free_name(&page.session, client).await?,
+        };
         let scopes = chosen_scopes(&page, offer, client, choice.scopes)?;
         let session = &page.session;
         if client.status() != ClientStatus::Active {
@@ -163,20 +166,16 @@ fn chosen<'a>(page: &'a ConnectPage, client: Option<&str>) -> Result<(&'a Offer,
         .ok_or_else(|| BrowserRefusal::BadForm.into())
 }
 
-fn chosen_name(page: &ConnectPage, client: &Client, name: Option<String>) -> Result<String> {
+/// The session's name or the person's; `None` when neither gave one.
+fn chosen_name(page: &ConnectPage, name: Option<String>) -> Result<Option<String>> {
+    let name = name.map(|name| name.trim().to_owned());
     match (&page.session.name, name) {
         (Some(_), Some(_)) => Err(BrowserRefusal::BadForm.into()),
-        (_, None) => Ok(page.default_name(client)),
-        (None, Some(name)) => {
-            let name = name.trim().to_owned();
-            if name.is_empty() {
-                return Ok(page.default_name(client));
-            }
-            if name.chars().count() > 256 || name.chars().any(char::is_control) {
-                return Err(BrowserRefusal::BadForm.into());
-            }
-            Ok(name)
+        (Some(fixed), None) => Ok(Some(fixed.clone())),
+        (None, Some(name)) if name.chars().count() > 256 || name.chars().any(char::is_control) => {
+            Err(BrowserRefusal::BadForm.into())
         }
+        (None, name) => Ok(name.filter(|name| !name.is_empty())),
     }
 }
 
