@@ -1,1 +1,13 @@
-//! The harness that the tests share.
+//! The harness that the tests share: a whole stack on free ports, a backend that calls it, and a browser.
+
+#![expect(clippy::expect_used, reason = "a harness that cannot go on ends its test")]
+
+pub mod backend;
+pub mod browser;
+pub mod oidc_provider;
+pub mod port;
+pub mod world;
+
+pub use backend::{Answer, Backend};
+pub use browser::{Browser, Page};
+pub use world::World;

@@ -7,12 +7,27 @@ use grantkeeper::broker::Broker;
 use grantkeeper::broker::connect_page::ConnectPage;
 use grantkeeper::broker::start_flow::{Choice, Started};
 use grantkeeper::error::{BrowserRefusal, Error};
+use grantkeeper::inbound::openapi::{Problem, RefusalPage};
 use grantkeeper::inbound::{body, html};
 use grantkeeper::model::flow::{FlowStatus, LIFETIME_SECONDS};
 use grantkeeper::secret::Secret;
 use lambda_http::http::{HeaderMap, HeaderValue, header};
+use utoipa::ToSchema;
 
-/// GET and HEAD: no side effects, so link scanners and prefetching change nothing.
+/// Shows the connect page.
+///
+/// For browsers. No side effects on GET and HEAD, so link scanners and prefetching change nothing.
+#[utoipa::path(
+    get, path = "/connect/{token}", operation_id = "show_connect_page", tag = "connect", security(()),
+    params(("token" = String, Path, description = "The secret part of the link")),
+    responses(
+        (status = 200, description = "The page: choose a client, name the credential, tick scopes, sign in",
+            body = String, content_type = "text/html"),
+        (status = 404, response = RefusalPage),
+        (status = 410, response = RefusalPage),
+        Problem<500>, Problem<503>
+    )
+)]
 pub async fn show(State(broker): State<Broker>, Path(token): Path<String>) -> Response {
     let token = Secret::new(token);
     let shown = async {
@@ -28,7 +43,28 @@ pub async fn show(State(broker): State<Broker>, Path(token): Path<String>) -> Re
     shown.await.unwrap_or_else(refused)
 }
 
-/// POST: starts a flow and sends the browser to the authorization server.
+/// Starts a flow and sends the browser to the authorization server.
+///
+/// For the form of the connect page, from that page alone: `Sec-Fetch-Site` must be `same-origin` or, where that header
+/// is absent, `Origin` must be ours.
+#[utoipa::path(
+    post, path = "/connect/{token}", operation_id = "start_flow", tag = "connect", security(()),
+    params(("token" = String, Path, description = "The secret part of the link")),
+    request_body(content = inline(ConnectChoice), content_type = "application/x-www-form-urlencoded"),
+    responses(
+        (status = 303, description = "To the authorization server",
+            headers(
+                ("Location" = String, description = "The authorization request"),
+                ("Set-Cookie" = String, description = "Ties the flow to this browser")
+            )),
+        (status = 403, response = RefusalPage),
+        (status = 404, response = RefusalPage),
+        (status = 409, response = RefusalPage),
+        (status = 410, response = RefusalPage),
+        (status = 422, response = RefusalPage),
+        Problem<500>, Problem<503>
+    )
+)]
 pub async fn start(State(broker): State<Broker>, Path(token): Path<String>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     let started = async {
@@ -40,6 +76,19 @@ pub async fn start(State(broker): State<Broker>, Path(token): Path<String>, requ
         Ok(started) => redirect(&started, &broker),
         Err(error) => refused(error),
     }
+}
+
+/// The form of the connect page. What the session fixed is not accepted.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "only described: the form is read strictly, field by field")]
+struct ConnectChoice {
+    /// The client that was chosen.
+    client: Option<String>,
+    /// The name of the credential.
+    name: Option<String>,
+    /// The optional scopes that were ticked.
+    #[serde(default)]
+    scope: Vec<String>,
 }
 
 fn redirect(started: &Started, broker: &Broker) -> Response {
@@ -145,6 +194,6 @@ fn refused(error: Error) -> Response {
     match error {
         Error::Browser(refusal) => html::refusal(refusal),
         Error::TooLarge(_) => html::refusal(BrowserRefusal::BadForm),
-        other => other.into_response(),
+        other => html::failure(&other),
     }
 }

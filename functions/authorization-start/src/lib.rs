@@ -1,9 +1,10 @@
 //! The Lambda function that opens connect sessions and starts authorization.
 
 mod connect;
+mod view;
 
 use axum::extract::{Path, State};
-use axum::response::IntoResponse;
+use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router, middleware};
 use grantkeeper::broker::Broker;
@@ -11,9 +12,21 @@ use grantkeeper::broker::access::Caller;
 use grantkeeper::broker::open_session::NewSession;
 use grantkeeper::error::Result;
 use grantkeeper::inbound::body::Body;
+use grantkeeper::inbound::openapi::{AnyCall, IdempotencyHeader, Problem, ProjectHeader, UserHeader, WithBody};
 use grantkeeper::inbound::{idempotency, routes};
 use lambda_http::http::StatusCode;
-use serde_json::json;
+use utoipa::OpenApi;
+
+use view::{OpenedView, SessionView};
+
+#[derive(OpenApi)]
+#[openapi(paths(open, read, delete, connect::show, connect::start))]
+struct Document;
+
+/// The calls of this function.
+pub fn openapi() -> utoipa::openapi::OpenApi {
+    Document::openapi()
+}
 
 /// `/v1/connect-sessions` and `/connect/{token}`.
 pub fn router(broker: Broker) -> Router {
@@ -25,32 +38,42 @@ pub fn router(broker: Broker) -> Router {
     routes::finish(router, broker)
 }
 
-async fn open(State(broker): State<Broker>, caller: Caller, Body(new): Body<NewSession>) -> Result<impl IntoResponse> {
+/// Opens a connect session.
+///
+/// The platform's backend fixes what one person may connect, and sends that person to the link. The credential will
+/// belong to the session's project.
+#[utoipa::path(
+    post, path = "/v1/connect-sessions", operation_id = "open_session", tag = "connect",
+    params(ProjectHeader, UserHeader, IdempotencyHeader),
+    request_body = NewSession,
+    responses(
+        (status = 201, description = "The session, with its link", body = OpenedView),
+        AnyCall, WithBody, Problem<404>, Problem<409>
+    )
+)]
+async fn open(State(broker): State<Broker>, caller: Caller, Body(new): Body<NewSession>) -> Result<Response> {
     let opened = broker.open_session(&caller, new).await?;
-    let body = json!({
-        "id": opened.session.id,
-        "connect_url": opened.connect_url.expose(),
-        "expires_at": opened.session.expires_at,
-    });
-    Ok((StatusCode::CREATED, Json(body)))
+    Ok((StatusCode::CREATED, Json(OpenedView::from(&opened))).into_response())
 }
 
-async fn read(State(broker): State<Broker>, caller: Caller, Path(id): Path<String>) -> Result<impl IntoResponse> {
+/// Reads a connect session.
+#[utoipa::path(
+    get, path = "/v1/connect-sessions/{id}", operation_id = "read_session", tag = "connect",
+    params(("id" = String, Path, description = "The session"), ProjectHeader),
+    responses((status = 200, description = "The session", body = SessionView), AnyCall, Problem<404>, Problem<422>)
+)]
+async fn read(State(broker): State<Broker>, caller: Caller, Path(id): Path<String>) -> Result<Json<SessionView>> {
     let (session, flow, status) = broker.read_session(&caller, &id).await?;
-    Ok(Json(json!({
-        "id": session.id,
-        "status": status.as_str(),
-        "owner": session.owner,
-        "flow": session.flow,
-        "credential": flow.as_ref().and_then(|flow| flow.credential.clone()),
-        "problem": flow.as_ref().and_then(|flow| flow.problem.clone()),
-        "context": session.context,
-        "created_at": session.created_at,
-        "expires_at": session.expires_at,
-    })))
+    Ok(Json(view::session(session, flow, status)))
 }
 
-async fn delete(State(broker): State<Broker>, caller: Caller, Path(id): Path<String>) -> Result<impl IntoResponse> {
+/// Deletes a connect session: its link stops working, and a flow at the authorization server comes to nothing.
+#[utoipa::path(
+    delete, path = "/v1/connect-sessions/{id}", operation_id = "delete_session", tag = "connect",
+    params(("id" = String, Path, description = "The session"), ProjectHeader),
+    responses((status = 204, description = "It is gone"), AnyCall, Problem<404>, Problem<422>)
+)]
+async fn delete(State(broker): State<Broker>, caller: Caller, Path(id): Path<String>) -> Result<StatusCode> {
     broker.delete_session(&caller, &id).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -1,9 +1,9 @@
 //! The Lambda function that registers OAuth clients.
 
+mod openapi;
 mod view;
 
 use axum::extract::{Path, State};
-use axum::response::IntoResponse;
 use axum::routing::{get, post};
 use axum::{Json, Router, middleware};
 use grantkeeper::broker::Broker;
@@ -11,17 +11,23 @@ use grantkeeper::broker::access::Caller;
 use grantkeeper::broker::register_client::{NewClient, parse_client};
 use grantkeeper::error::Result;
 use grantkeeper::inbound::body::Body;
-use grantkeeper::inbound::query::{ListQuery, page};
+use grantkeeper::inbound::openapi::{AnyCall, IdempotencyHeader, Problem, ProjectHeader, WithBody};
+use grantkeeper::inbound::query::{ListQuery, Listing, page};
 use grantkeeper::inbound::{idempotency, routes};
 use grantkeeper::model::ids::ProjectId;
 use lambda_http::http::StatusCode;
 use serde::Deserialize;
 use serde_json::Value;
+use utoipa::IntoParams;
+
+pub use openapi::openapi;
+use view::ClientView;
 
 /// The filters of the list.
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 struct Filters {
+    /// Clients that this project may use.
     project: Option<ProjectId>,
 }
 
@@ -34,22 +40,45 @@ pub fn router(broker: Broker) -> Router {
     routes::finish(router, broker)
 }
 
-async fn register(State(broker): State<Broker>, caller: Caller, Body(body): Body<Value>) -> Result<impl IntoResponse> {
+/// Registers a client.
+///
+/// Calls nobody, except for discovery when `issuer` is given. A client that still lacks what its grants need is a draft
+/// and already has its redirect URI.
+#[utoipa::path(
+    post, path = "/v1/clients", operation_id = "register_client", tag = "clients",
+    params(ProjectHeader, IdempotencyHeader),
+    request_body = openapi::NewClient,
+    responses(
+        (status = 201, description = "The client", body = ClientView),
+        AnyCall, WithBody, Problem<409>, Problem<502>
+    )
+)]
+async fn register(
+    State(broker): State<Broker>,
+    caller: Caller,
+    Body(body): Body<Value>,
+) -> Result<(StatusCode, Json<ClientView>)> {
     let (settings, client_secret, client_key) = parse_client(body)?;
-    let client = broker
-        .register_client(
-            &caller,
-            NewClient {
-                settings,
-                client_secret,
-                client_key,
-            },
-        )
-        .await?;
-    Ok((StatusCode::CREATED, Json(view::client(&client, &broker))))
+    let new = NewClient {
+        settings,
+        client_secret,
+        client_key,
+    };
+    let client = broker.register_client(&caller, new).await?;
+    Ok((StatusCode::CREATED, Json(view::client(client, &broker))))
 }
 
-async fn list(State(broker): State<Broker>, caller: Caller, query: ListQuery<Filters>) -> Result<impl IntoResponse> {
+/// Lists clients: those of a project with the global ones, or all.
+#[utoipa::path(
+    get, path = "/v1/clients", operation_id = "list_clients", tag = "clients",
+    params(ProjectHeader, ListQuery<Filters>),
+    responses((status = 200, description = "A page of clients", body = Listing<ClientView>), AnyCall, Problem<422>)
+)]
+async fn list(
+    State(broker): State<Broker>,
+    caller: Caller,
+    query: ListQuery<Filters>,
+) -> Result<Json<Listing<ClientView>>> {
     let project = query.filters.project.as_ref();
     let found = broker
         .list_clients(&caller, project, query.limit, query.cursor.as_deref())
@@ -57,23 +86,44 @@ async fn list(State(broker): State<Broker>, caller: Caller, query: ListQuery<Fil
     Ok(Json(page(found, |client| view::client(client, &broker))))
 }
 
-async fn read(State(broker): State<Broker>, caller: Caller, Path(id): Path<String>) -> Result<impl IntoResponse> {
-    Ok(Json(view::client(&broker.read_client(&caller, &id).await?, &broker)))
+/// Reads a client.
+#[utoipa::path(
+    get, path = "/v1/clients/{id}", operation_id = "read_client", tag = "clients",
+    params(("id" = String, Path, description = "The client"), ProjectHeader),
+    responses((status = 200, description = "The client", body = ClientView), AnyCall, Problem<404>, Problem<422>)
+)]
+async fn read(State(broker): State<Broker>, caller: Caller, Path(id): Path<String>) -> Result<Json<ClientView>> {
+    let client = broker.read_client(&caller, &id).await?;
+    Ok(Json(view::client(client, &broker)))
 }
 
+/// Changes a client.
+#[utoipa::path(
+    patch, path = "/v1/clients/{id}", operation_id = "update_client", tag = "clients",
+    params(("id" = String, Path, description = "The client"), ProjectHeader),
+    request_body = openapi::ClientChange,
+    responses(
+        (status = 200, description = "The client as it is now", body = ClientView),
+        AnyCall, WithBody, Problem<404>, Problem<409>, Problem<502>
+    )
+)]
 async fn update(
     State(broker): State<Broker>,
     caller: Caller,
     Path(id): Path<String>,
     Body(patch): Body<Value>,
-) -> Result<impl IntoResponse> {
-    Ok(Json(view::client(
-        &broker.update_client(&caller, &id, patch).await?,
-        &broker,
-    )))
+) -> Result<Json<ClientView>> {
+    let client = broker.update_client(&caller, &id, patch).await?;
+    Ok(Json(view::client(client, &broker)))
 }
 
-async fn delete(State(broker): State<Broker>, caller: Caller, Path(id): Path<String>) -> Result<impl IntoResponse> {
+/// Deletes a client.
+#[utoipa::path(
+    delete, path = "/v1/clients/{id}", operation_id = "delete_client", tag = "clients",
+    params(("id" = String, Path, description = "The client"), ProjectHeader),
+    responses((status = 204, description = "It is gone"), AnyCall, Problem<404>, Problem<422>)
+)]
+async fn delete(State(broker): State<Broker>, caller: Caller, Path(id): Path<String>) -> Result<StatusCode> {
     broker.delete_client(&caller, &id).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -1,30 +1,49 @@
 //! A client as API.md writes it: never a secret.
 
 use grantkeeper::broker::Broker;
-use grantkeeper::model::client::Client;
-use serde_json::{Value, json};
+use grantkeeper::clock::Timestamp;
+use grantkeeper::model::client::{Client, ClientSecret, ClientSettings, ClientStatus};
+use grantkeeper::model::ids::ClientId;
+use serde::Serialize;
+use utoipa::ToSchema;
 
-/// The client, with the redirect URI to enter at the provider.
-pub fn client(client: &Client, broker: &Broker) -> Value {
-    let mut view = json!({
-        "id": client.id,
-        "client_key": client.client_key,
-        "redirect_uri": broker.config().redirect_uri(&client.client_key),
-        "status": client.status(),
-        "missing": client.missing(),
-        "client_secrets": client.client_secrets.iter().map(|secret| json!({
-            "id": secret.id,
-            "added_at": secret.added_at,
-            "last_success_at": secret.last_success_at,
-            "retire_at": secret.retire_at,
-            "expires_at": secret.expires_at,
-        })).collect::<Vec<_>>(),
-        "created_at": client.created_at,
-        "updated_at": client.updated_at,
-    });
-    let settings = serde_json::to_value(&client.settings).unwrap_or_default();
-    if let (Some(view), Value::Object(settings)) = (view.as_object_mut(), settings) {
-        view.extend(settings);
+/// A client, with the redirect URI to enter at the provider.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Client)]
+pub struct ClientView {
+    #[serde(flatten)]
+    settings: ClientSettings,
+    /// Its id; not the `client_id` that the authorization server issued.
+    id: ClientId,
+    /// The unguessable part of its redirect URI.
+    client_key: String,
+    /// The exact redirect URI to enter at the provider.
+    redirect_uri: String,
+    /// Whether it can be used.
+    status: ClientStatus,
+    /// The fields that its grants need and that it still lacks.
+    missing: Vec<&'static str>,
+    /// Its secrets, newest first, without their values.
+    client_secrets: Vec<ClientSecret>,
+    /// When it was made.
+    #[schema(value_type = String, format = DateTime)]
+    created_at: Timestamp,
+    /// When it was changed last.
+    #[schema(value_type = String, format = DateTime)]
+    updated_at: Timestamp,
+}
+
+/// Shows a client.
+pub fn client(client: Client, broker: &Broker) -> ClientView {
+    ClientView {
+        redirect_uri: broker.config().redirect_uri(&client.client_key),
+        status: client.status(),
+        missing: client.missing(),
+        id: client.id,
+        client_key: client.client_key,
+        client_secrets: client.client_secrets,
+        created_at: client.created_at,
+        updated_at: client.updated_at,
+        settings: client.settings,
     }
-    view
 }

@@ -1,7 +1,7 @@
 //! The Lambda function that serves credentials and delivers access tokens.
 
 use axum::extract::{Path, State};
-use axum::response::IntoResponse;
+use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use grantkeeper::broker::Broker;
@@ -10,25 +10,42 @@ use grantkeeper::broker::manage_credentials::{CredentialChange, CredentialFilter
 use grantkeeper::broker::read_token::TokenRequest;
 use grantkeeper::error::Result;
 use grantkeeper::inbound::body::{Body, OptionalBody};
-use grantkeeper::inbound::query::{ListQuery, page};
-use grantkeeper::inbound::{routes, view};
+use grantkeeper::inbound::openapi::{AnyCall, Problem, ProjectHeader, UserHeader, WithBody};
+use grantkeeper::inbound::query::{ListQuery, Listing, page};
+use grantkeeper::inbound::routes;
+use grantkeeper::inbound::view::{CredentialView, DeliveryView};
 use grantkeeper::model::credential::CredentialStatus;
 use grantkeeper::model::ids::ProjectId;
 use serde::Deserialize;
+use utoipa::{IntoParams, OpenApi, ToSchema};
+
+#[derive(OpenApi)]
+#[openapi(paths(list, read, update, token, refresh))]
+struct Document;
+
+/// The calls of this function.
+pub fn openapi() -> utoipa::openapi::OpenApi {
+    Document::openapi()
+}
 
 /// The filters of the list.
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 struct Filters {
+    /// The project, where the key is for several.
     project: Option<ProjectId>,
+    /// Credentials of this person.
     owner: Option<String>,
+    /// Credentials made with this client.
     client: Option<String>,
+    /// Credentials that stand there.
     status: Option<CredentialStatus>,
+    /// The credential with the platform's id.
     external_id: Option<String>,
 }
 
 /// A call that takes no fields.
-#[derive(Default, Deserialize)]
+#[derive(Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct Nothing {}
 
@@ -42,7 +59,22 @@ pub fn router(broker: Broker) -> Router {
     routes::finish(router, broker)
 }
 
-async fn list(State(broker): State<Broker>, caller: Caller, query: ListQuery<Filters>) -> Result<impl IntoResponse> {
+/// Lists credentials of a project: metadata only.
+///
+/// A page of a filtered list can have fewer items than `limit`, or none, before the end.
+#[utoipa::path(
+    get, path = "/v1/credentials", operation_id = "list_credentials", tag = "credentials",
+    params(ProjectHeader, ListQuery<Filters>),
+    responses(
+        (status = 200, description = "A page of credentials", body = Listing<CredentialView>),
+        AnyCall, Problem<422>
+    )
+)]
+async fn list(
+    State(broker): State<Broker>,
+    caller: Caller,
+    query: ListQuery<Filters>,
+) -> Result<Json<Listing<CredentialView>>> {
     let Filters {
         project,
         owner,
@@ -60,38 +92,85 @@ async fn list(State(broker): State<Broker>, caller: Caller, query: ListQuery<Fil
     let found = broker
         .list_credentials(&caller, &filter, query.limit, query.cursor.as_deref())
         .await?;
-    Ok(Json(page(found, view::credential)))
+    Ok(Json(page(found, CredentialView::from)))
 }
 
-async fn read(State(broker): State<Broker>, caller: Caller, Path(id): Path<String>) -> Result<impl IntoResponse> {
-    Ok(Json(view::credential(&broker.read_credential(&caller, &id).await?)))
+/// Reads a credential: metadata only.
+#[utoipa::path(
+    get, path = "/v1/credentials/{id}", operation_id = "read_credential", tag = "credentials",
+    params(("id" = String, Path, description = "The credential"), ProjectHeader),
+    responses(
+        (status = 200, description = "The credential", body = CredentialView),
+        AnyCall, Problem<404>, Problem<422>
+    )
+)]
+async fn read(State(broker): State<Broker>, caller: Caller, Path(id): Path<String>) -> Result<Json<CredentialView>> {
+    Ok(Json(broker.read_credential(&caller, &id).await?.into()))
 }
 
+/// Renames or relabels a credential.
+#[utoipa::path(
+    patch, path = "/v1/credentials/{id}", operation_id = "update_credential", tag = "credentials",
+    params(
+        ("id" = String, Path, description = "The credential"),
+        ("Grantkeeper-User" = String, Header, description = "The platform's id of the owner"),
+        ProjectHeader
+    ),
+    request_body = CredentialChange,
+    responses(
+        (status = 200, description = "The credential as it is now", body = CredentialView),
+        AnyCall, WithBody, Problem<404>, Problem<409>
+    )
+)]
 async fn update(
     State(broker): State<Broker>,
     caller: Caller,
     Path(id): Path<String>,
     Body(change): Body<CredentialChange>,
-) -> Result<impl IntoResponse> {
-    Ok(Json(view::credential(
-        &broker.update_credential(&caller, &id, change).await?,
-    )))
+) -> Result<Json<CredentialView>> {
+    Ok(Json(broker.update_credential(&caller, &id, change).await?.into()))
 }
 
+/// Delivers an access token.
+///
+/// A token that is still valid is always served, whatever a refresh says. With less than `min_ttl` left the caller waits
+/// (12 seconds at most) for one refresh.
+#[utoipa::path(
+    post, path = "/v1/credentials/{id}/token", operation_id = "read_token", tag = "credentials",
+    params(("id" = String, Path, description = "The credential"), ProjectHeader, UserHeader),
+    request_body = Option<TokenRequest>,
+    responses(
+        (status = 200, description = "The access token, with what is needed to use it", body = DeliveryView),
+        AnyCall, WithBody, Problem<404>, Problem<409>, Problem<423>, Problem<502>
+    )
+)]
 async fn token(
     State(broker): State<Broker>,
     caller: Caller,
     Path(id): Path<String>,
     OptionalBody(request): OptionalBody<TokenRequest>,
-) -> Result<impl IntoResponse> {
-    Ok(Json(view::delivery(&broker.read_token(&caller, &id, request).await?)))
+) -> Result<Response> {
+    let delivery = broker.read_token(&caller, &id, request).await?;
+    Ok(Json(DeliveryView::from(&delivery)).into_response())
 }
 
+/// Refreshes a credential.
+///
+/// Always calls the provider, or joins a refresh under way; answers after the commit.
+#[utoipa::path(
+    post, path = "/v1/credentials/{id}/refresh", operation_id = "refresh_credential", tag = "credentials",
+    params(("id" = String, Path, description = "The credential"), ProjectHeader),
+    request_body = Option<Nothing>,
+    responses(
+        (status = 200, description = "The credential after the refresh", body = CredentialView),
+        AnyCall, WithBody, Problem<404>, Problem<409>, Problem<423>, Problem<502>
+    )
+)]
 async fn refresh(
     State(broker): State<Broker>,
     caller: Caller,
     Path(id): Path<String>,
     OptionalBody(Nothing {}): OptionalBody<Nothing>,
-) -> Result<impl IntoResponse> {
-    Ok(Json(view::credential(&broker.refresh(&caller, &id).await?)))
+) -> Result<Json<CredentialView>> {
+    Ok(Json(broker.refresh(&caller, &id).await?.into()))
 }

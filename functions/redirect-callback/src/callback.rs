@@ -1,14 +1,40 @@
 //! The redirection endpoint (RFC 6749 §3.1.2). It never shows or forwards what the provider wrote.
 
 use axum::extract::{Path, RawQuery, Request, State};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use grantkeeper::broker::Broker;
 use grantkeeper::broker::receive_callback::{Callback, Returned};
 use grantkeeper::error::{BrowserRefusal, Error};
+use grantkeeper::inbound::openapi::{Problem, RefusalPage};
 use grantkeeper::inbound::{body, html};
 use lambda_http::http::{HeaderMap, StatusCode};
 
-/// GET: the authorization response.
+/// Receives the authorization response.
+///
+/// For browsers. A refusal is a page, never redirects and never consumes the flow.
+#[utoipa::path(
+    get, path = "/callback/{client_key}", operation_id = "receive_callback", tag = "flows", security(()),
+    params(
+        ("client_key" = String, Path, description = "The client's key, as in its redirect URI"),
+        ("state" = String, Query, description = "RFC 6749 §4.1.1"),
+        ("code" = Option<String>, Query, description = "RFC 6749 §4.1.2"),
+        ("error" = Option<String>, Query, description = "RFC 6749 §4.1.2.1; instead of `code`"),
+        ("iss" = Option<String>, Query, description = "RFC 9207; required where the authorization server promises it")
+    ),
+    responses(
+        (status = 200, description = "A page that says what came of it; where the session has no return URL",
+            body = String, content_type = "text/html"),
+        (status = 303, description = "To the return URL, with `flow` and `completion_code` (or `credential`, or \
+                                      `error`) and `context`",
+            headers(("Location" = String, description = "The return URL with what was added to it"))),
+        (status = 400, response = RefusalPage),
+        (status = 403, response = RefusalPage),
+        (status = 409, response = RefusalPage),
+        (status = 502, description = "A page that says that the provider did not finish the sign-in",
+            body = String, content_type = "text/html"),
+        Problem<500>, Problem<503>
+    )
+)]
 pub async fn receive(
     State(broker): State<Broker>,
     Path(client_key): Path<String>,
@@ -27,12 +53,24 @@ pub async fn receive(
             tracing::warn!(%refusal, security = true, "a callback was refused");
             html::refusal(refusal)
         }
-        Err(error) => error.into_response(),
+        Err(error) => html::failure(&error),
     }
 }
 
-/// POST (`response_mode=form_post`): the Lax cookie does not come with a cross-site POST, so the browser is sent once
-/// more, by GET.
+/// Receives the authorization response of `response_mode=form_post`, and sends the browser once more, by GET.
+///
+/// For browsers. The Lax cookie does not come with a cross-site POST.
+#[utoipa::path(
+    post, path = "/callback/{client_key}", operation_id = "bounce_callback", tag = "flows", security(()),
+    params(("client_key" = String, Path, description = "The client's key, as in its redirect URI")),
+    request_body(content = String, content_type = "application/x-www-form-urlencoded",
+        description = "The parameters of the GET call"),
+    responses(
+        (status = 303, description = "To the GET call",
+            headers(("Location" = String, description = "The same path, with the fields as its query"))),
+        (status = 400, response = RefusalPage)
+    )
+)]
 pub async fn bounce(Path(client_key): Path<String>, request: Request) -> Response {
     let fields = match body::bytes(request.into_body()).await {
         Ok(fields) => fields,

@@ -1,9 +1,9 @@
 //! The Lambda function that receives the redirect callback and completes flows.
 
 mod callback;
+mod view;
 
 use axum::extract::{Path, State};
-use axum::response::IntoResponse;
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use grantkeeper::broker::Broker;
@@ -11,10 +11,22 @@ use grantkeeper::broker::access::Caller;
 use grantkeeper::broker::complete_flow::Completion;
 use grantkeeper::error::Result;
 use grantkeeper::inbound::body::Body;
-use grantkeeper::inbound::{routes, view};
-use grantkeeper::model::flow::{Flow, FlowStatus};
+use grantkeeper::inbound::openapi::{AnyCall, Problem, ProjectHeader, UserHeader, WithBody};
+use grantkeeper::inbound::routes;
+use grantkeeper::inbound::view::CredentialView;
 use lambda_http::http::StatusCode;
-use serde_json::{Value, json};
+use utoipa::OpenApi;
+
+use view::FlowView;
+
+#[derive(OpenApi)]
+#[openapi(paths(callback::receive, callback::bounce, read, complete))]
+struct Document;
+
+/// The calls of this function.
+pub fn openapi() -> utoipa::openapi::OpenApi {
+    Document::openapi()
+}
 
 /// `/callback/{client_key}` and `/v1/flows`.
 pub fn router(broker: Broker) -> Router {
@@ -25,37 +37,36 @@ pub fn router(broker: Broker) -> Router {
     routes::finish(router, broker)
 }
 
-async fn read(State(broker): State<Broker>, caller: Caller, Path(flow): Path<String>) -> Result<impl IntoResponse> {
+/// Reads a flow.
+#[utoipa::path(
+    get, path = "/v1/flows/{flow}", operation_id = "read_flow", tag = "flows",
+    params(("flow" = String, Path, description = "The flow"), ProjectHeader),
+    responses((status = 200, description = "The flow", body = FlowView), AnyCall, Problem<404>, Problem<422>)
+)]
+async fn read(State(broker): State<Broker>, caller: Caller, Path(flow): Path<String>) -> Result<Json<FlowView>> {
     let flow = broker.read_flow(&caller, &flow).await?;
-    Ok(Json(view_flow(&flow, &broker)))
+    Ok(Json(view::flow(flow, broker.now())))
 }
 
+/// Completes a flow: the code is exchanged, and the credential made.
+///
+/// The backend vouches that its signed-in person is the owner. Repeated by the same owner with the same code it gives
+/// the same answer for 10 minutes. Another owner gets 409 `owner_mismatch`, and the code is destroyed.
+#[utoipa::path(
+    post, path = "/v1/flows/{flow}/complete", operation_id = "complete_flow", tag = "flows",
+    params(("flow" = String, Path, description = "The flow"), ProjectHeader, UserHeader),
+    request_body = Completion,
+    responses(
+        (status = 201, description = "The credential", body = CredentialView),
+        AnyCall, WithBody, Problem<404>, Problem<409>, Problem<410>, Problem<502>
+    )
+)]
 async fn complete(
     State(broker): State<Broker>,
     caller: Caller,
     Path(flow): Path<String>,
     Body(completion): Body<Completion>,
-) -> Result<impl IntoResponse> {
+) -> Result<(StatusCode, Json<CredentialView>)> {
     let credential = broker.complete_flow(&caller, &flow, completion).await?;
-    Ok((StatusCode::CREATED, Json(view::credential(&credential))))
-}
-
-fn view_flow(flow: &Flow, broker: &Broker) -> Value {
-    let status = match flow.status {
-        FlowStatus::Pending if broker.now() >= flow.expires_at => "expired",
-        FlowStatus::Pending => "pending",
-        FlowStatus::Parked if flow.completion_expires_at.is_none_or(|at| broker.now() >= at) => "expired",
-        FlowStatus::Parked | FlowStatus::Exchanging => "parked",
-        FlowStatus::Completed => "completed",
-        FlowStatus::Failed => "failed",
-        FlowStatus::Voided => "expired",
-    };
-    json!({
-        "id": flow.id,
-        "status": status,
-        "session": flow.session,
-        "completion_expires_at": flow.completion_expires_at,
-        "credential": flow.credential,
-        "problem": flow.problem,
-    })
+    Ok((StatusCode::CREATED, Json(credential.into())))
 }

@@ -76,7 +76,12 @@ impl Broker {
                     tokio::time::sleep(PAUSE).await;
                     flow = self.find_flow(caller, id).await?;
                 }
-                Err(error) => return Err(error),
+                Err(error) => {
+                    if flow.status == FlowStatus::Exchanging {
+                        self.end_interrupted(&flow).await?;
+                    }
+                    return Err(error);
+                }
             }
         }
         flow.check_completable(self.now())?;
@@ -87,6 +92,18 @@ impl Broker {
         let project = caller.project(None)?;
         let id = FlowId::parse(id).map_err(|_| Error::NotFound)?;
         self.store().find_flow(&project, &id).await?.ok_or(Error::NotFound)
+    }
+
+    /// Ends an exchange whose worker died: the code may be spent, and the person must be able to start again.
+    pub(crate) async fn end_interrupted(&self, flow: &Flow) -> Result<()> {
+        let ended = self
+            .store()
+            .fail_flow(flow, FlowStatus::Exchanging, "exchange_interrupted", self.now())
+            .await?;
+        if ended {
+            tracing::warn!(flow = %flow.id, "an exchange was interrupted");
+        }
+        Ok(())
     }
 
     /// Somebody else finished the owner's consent. The code is destroyed, for it may belong to another account.

@@ -6,7 +6,7 @@ use super::Broker;
 use super::open_session::session_status;
 use crate::error::{BrowserRefusal, Error, Result};
 use crate::model::client::Client;
-use crate::model::flow::Flow;
+use crate::model::flow::{Flow, FlowStatus};
 use crate::model::session::{Offer, Session};
 use crate::secret::Secret;
 use crate::vault::root_key::sha256;
@@ -40,7 +40,11 @@ impl Broker {
         let base = &client.settings.name;
         let mut name = base.clone();
         for number in 2..NAMES {
-            if !self.store().is_name_taken(&session.project, &session.owner, &name).await? {
+            if !self
+                .store()
+                .is_name_taken(&session.project, &session.owner, &name)
+                .await?
+            {
                 break;
             }
             name = format!("{base} ({number})");
@@ -59,11 +63,15 @@ impl Broker {
         }
         let session = self.store().find_session_by_token(&sha256(token.expose())).await?;
         let session = session.ok_or(BrowserRefusal::UnknownLink)?;
-        let flow = match &session.flow {
+        let now = self.now();
+        let mut flow = match &session.flow {
             Some(flow) => self.store().find_flow(&session.project, flow).await?,
             None => None,
         };
-        let now = self.now();
+        if let Some(interrupted) = flow.as_mut().filter(|flow| flow.is_interrupted(now)) {
+            self.end_interrupted(interrupted).await?;
+            interrupted.status = FlowStatus::Failed;
+        }
         if session.is_expired(now) {
             return Err(BrowserRefusal::ExpiredLink.into());
         }

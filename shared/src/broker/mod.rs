@@ -219,7 +219,9 @@ impl Broker {
     /// # Errors
     /// [`Error::Dependency`].
     pub async fn check_ready(&self) -> Result<()> {
-        self.store().ping().await?;
-        self.root_keys().current().await.map(drop)
+        // Anybody may ask, so the answer does not say what is missing; the log does.
+        let unready = |_| Error::Dependency("stack");
+        self.store().ping().await.map_err(Error::from).map_err(unready)?;
+        self.root_keys().current().await.map(drop).map_err(unready)
     }
 }

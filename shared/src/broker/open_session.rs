@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use chrono::Duration;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::Broker;
@@ -35,7 +35,6 @@ pub struct NewSession {
     pub owner: String,
     /// The project, where the key is for several.
     #[serde(default)]
-    #[schema(value_type = Option<String>)]
     pub project: Option<ProjectId>,
     /// The clients to choose from; all of the project when absent. One fixes the client.
     #[serde(default)]
@@ -96,7 +95,8 @@ pub struct Opened {
 }
 
 /// Where a session stands, by its own time and the flow that was started last.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum SessionStatus {
     /// Nobody has pressed the button.
     Open,
@@ -110,20 +110,6 @@ pub enum SessionStatus {
     Failed,
     /// Its time is over.
     Expired,
-}
-
-impl SessionStatus {
-    /// As API.md writes it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Open => "open",
-            Self::Started => "started",
-            Self::Returned => "returned",
-            Self::Completed => "completed",
-            Self::Failed => "failed",
-            Self::Expired => "expired",
-        }
-    }
 }
 
 impl Broker {

@@ -149,6 +149,10 @@ impl Broker {
             Err(error) => {
                 let problem = super::complete_flow::problem_of(&error);
                 tracing::warn!(flow = %flow.id, problem, %error, "the exchange failed");
+                // Nobody has a completion code that could try again.
+                self.store()
+                    .fail_flow(&flow, FlowStatus::Parked, problem, self.now())
+                    .await?;
                 Ok(match &flow.return_url {
                     Some(url) => Returned::Redirect(back(url, &flow, &[("error", problem)])?),
                     None => Returned::Denied(problem),

@@ -142,6 +142,19 @@ pub fn refusal(refusal: BrowserRefusal) -> Response {
     response
 }
 
+/// The page of a failure that is not the browser's; nothing was consumed, so it may come again.
+pub fn failure(error: &crate::error::Error) -> Response {
+    tracing::error!(%error, "a page failed");
+    let advice = "Wait a moment, then load this page again.";
+    message(
+        StatusCode::SERVICE_UNAVAILABLE,
+        "This did not work",
+        "The service did not answer.",
+        advice,
+        &[],
+    )
+}
+
 /// A page with a heading and a few words.
 pub fn message(status: StatusCode, title: &str, text: &str, advice: &str, insecure_origins: &[String]) -> Response {
     page(

@@ -4,6 +4,7 @@ pub mod body;
 pub mod caller;
 pub mod html;
 pub mod idempotency;
+pub mod openapi;
 pub mod problem;
 pub mod query;
 pub mod routes;

@@ -4,12 +4,14 @@ use std::time::Duration;
 
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::error::{Error, FieldError};
 
 /// Who can do something about a problem.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum WhoCanAct {
     /// Whoever made the request.
     Caller,
@@ -21,18 +23,6 @@ pub enum WhoCanAct {
     Provider,
     /// The broker itself.
     Broker,
-}
-
-impl WhoCanAct {
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::Caller => "caller",
-            Self::Owner => "owner",
-            Self::Superuser => "superuser",
-            Self::Provider => "provider",
-            Self::Broker => "broker",
-        }
-    }
 }
 
 /// A problem document before it is written.
@@ -103,7 +93,7 @@ impl Problem {
             "detail": self.detail,
             "advice": self.advice,
             "retryable": self.retryable,
-            "who_can_act": self.who_can_act.as_str(),
+            "who_can_act": self.who_can_act,
             "request_id": request_id,
         });
         if let Some(object) = body.as_object_mut() {

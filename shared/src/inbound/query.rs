@@ -3,8 +3,12 @@
 use axum::extract::FromRequestParts;
 use axum::response::{IntoResponse as _, Response};
 use http::request::Parts;
+use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::{Value, json};
+use serde_json::Value;
+use utoipa::openapi::path::{Parameter, ParameterBuilder, ParameterIn};
+use utoipa::openapi::schema::{ObjectBuilder, Type};
+use utoipa::{IntoParams, ToSchema};
 
 use crate::error::{Error, Result};
 use crate::store::Page;
@@ -28,6 +32,46 @@ pub struct ListQuery<T> {
 #[derive(serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NoFilters {}
+
+impl IntoParams for NoFilters {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        Vec::new()
+    }
+}
+
+impl<T: IntoParams> IntoParams for ListQuery<T> {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        let parameter = |name: &str, description: &str, schema: ObjectBuilder| {
+            ParameterBuilder::new()
+                .name(name)
+                .parameter_in(ParameterIn::Query)
+                .description(Some(description))
+                .schema(Some(schema))
+                .build()
+        };
+        let limit = ObjectBuilder::new()
+            .schema_type(Type::Integer)
+            .minimum(Some(1))
+            .maximum(Some(MAX_LIMIT))
+            .default(Some(DEFAULT_LIMIT.into()));
+        let cursor = ObjectBuilder::new().schema_type(Type::String);
+        let mut parameters = vec![
+            parameter("limit", "The most items of the page.", limit),
+            parameter("cursor", "Where the page begins: `next` of the page before.", cursor),
+        ];
+        parameters.extend(T::into_params(|| Some(ParameterIn::Query)));
+        parameters
+    }
+}
+
+/// A page of a list.
+#[derive(Serialize, ToSchema)]
+pub struct Listing<T> {
+    /// The items.
+    pub items: Vec<T>,
+    /// The cursor of the next page; null at the end.
+    pub next: Option<String>,
+}
 
 impl<T: DeserializeOwned, S: Sync> FromRequestParts<S> for ListQuery<T> {
     type Rejection = Response;
@@ -77,6 +121,9 @@ fn parse<T: DeserializeOwned>(query: &str) -> Result<ListQuery<T>> {
 }
 
 /// A page as API.md writes it.
-pub fn page<T>(page: Page<T>, view: impl Fn(&T) -> Value) -> Value {
-    json!({ "items": page.items.iter().map(view).collect::<Vec<_>>(), "next": page.next })
+pub fn page<T, V>(page: Page<T>, view: impl Fn(T) -> V) -> Listing<V> {
+    Listing {
+        items: page.items.into_iter().map(view).collect(),
+        next: page.next,
+    }
 }

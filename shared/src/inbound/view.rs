@@ -1,51 +1,156 @@
 //! Objects as API.md writes them, where more than one function answers with them.
 
-use serde_json::{Value, json};
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use serde_json::{Map, Value};
+use utoipa::ToSchema;
 
 use crate::broker::read_token::Delivery;
-use crate::model::credential::Credential;
+use crate::clock::Timestamp;
+use crate::model::credential::{Account, AccountKind, Credential, CredentialStatus};
+use crate::model::ids::{ClientId, CredentialId, ProjectId};
 
-/// A credential: metadata only.
-pub fn credential(credential: &Credential) -> Value {
-    json!({
-        "id": credential.id,
-        "name": credential.name,
-        "kind": "oauth",
-        "owner": credential.owner,
-        "client": credential.client,
-        "projects": [credential.project],
-        "labels": credential.labels,
-        "external_id": credential.external_id,
-        "status": credential.status,
-        "status_reason": credential.status_reason,
-        "requested_scopes": credential.requested_scopes,
-        "granted_scopes": credential.granted_scopes,
-        "account": credential.account,
-        "account_kind": credential.account_kind,
-        "expires_at": credential.expires_at(),
-        "last_refreshed_at": credential.last_refreshed_at,
-        "generation": credential.generation,
-        "created_at": credential.created_at,
-    })
+/// What a credential holds.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum CredentialKind {
+    /// Tokens of an authorization server.
+    Oauth,
 }
 
-/// An access token on its way to a program. The only place where a token becomes part of an answer.
-pub fn delivery(delivery: &Delivery) -> Value {
-    let mut view = json!({
-        "access_token": delivery.access_token.expose(),
-        "token_type": delivery.token_type,
-        "expires_at": delivery.expires_at,
-        "refresh_after": delivery.refresh_after,
-        "generation": delivery.generation,
-        "scopes": delivery.scopes,
-        "header": { "name": delivery.header_name, "value": delivery.header_value.expose() },
-        "headers": delivery.headers,
-        "api_base_url": delivery.api_base_url,
-        "variables": {},
-        "extra": {},
-    });
-    if let (Some(view), Some(warning)) = (view.as_object_mut(), delivery.warning) {
-        view.insert("warning".to_owned(), warning.into());
+/// A credential: metadata only.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Credential)]
+pub struct CredentialView {
+    /// Its id.
+    pub id: CredentialId,
+    /// Unique per owner and project.
+    pub name: String,
+    /// What it holds.
+    pub kind: CredentialKind,
+    /// The platform's id of the person whose it is.
+    pub owner: String,
+    /// The client it was made with.
+    pub client: ClientId,
+    /// The projects whose programs may read its token.
+    pub projects: Vec<ProjectId>,
+    /// The platform's labels.
+    pub labels: BTreeMap<String, String>,
+    /// The platform's id for it.
+    pub external_id: Option<String>,
+    /// Where it stands.
+    pub status: CredentialStatus,
+    /// Why, as a stable code.
+    pub status_reason: Option<String>,
+    /// What was asked.
+    pub requested_scopes: Vec<String>,
+    /// What was granted, as of the last answer that said so.
+    pub granted_scopes: Vec<String>,
+    /// Whose account at the provider it is, when an ID token said so.
+    pub account: Option<Account>,
+    /// A person's own account, or the integration's.
+    pub account_kind: AccountKind,
+    /// When the access token expires; null when the provider does not say.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub expires_at: Option<Timestamp>,
+    /// When tokens were last refreshed.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub last_refreshed_at: Option<Timestamp>,
+    /// The generation of its tokens, counted from 1.
+    pub generation: u64,
+    /// When it was made.
+    #[schema(value_type = String, format = DateTime)]
+    pub created_at: Timestamp,
+}
+
+impl From<Credential> for CredentialView {
+    fn from(credential: Credential) -> Self {
+        Self {
+            expires_at: credential.expires_at(),
+            id: credential.id,
+            name: credential.name,
+            kind: CredentialKind::Oauth,
+            owner: credential.owner,
+            client: credential.client,
+            projects: vec![credential.project],
+            labels: credential.labels,
+            external_id: credential.external_id,
+            status: credential.status,
+            status_reason: credential.status_reason,
+            requested_scopes: credential.requested_scopes,
+            granted_scopes: credential.granted_scopes,
+            account: credential.account,
+            account_kind: credential.account_kind,
+            last_refreshed_at: credential.last_refreshed_at,
+            generation: credential.generation,
+            created_at: credential.created_at,
+        }
     }
-    view
+}
+
+/// An access token on its way to a program, with what is needed to use it; never a refresh token. The only place where
+/// a token becomes part of an answer.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Delivery)]
+pub struct DeliveryView<'a> {
+    /// The access token.
+    pub access_token: &'a str,
+    /// As the provider sent it.
+    pub token_type: &'a str,
+    /// When it expires; null when the provider does not say.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub expires_at: Option<Timestamp>,
+    /// From when a newer one may be there.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub refresh_after: Option<Timestamp>,
+    /// Which generation it is.
+    pub generation: u64,
+    /// What is granted.
+    pub scopes: &'a [String],
+    /// The header to send it in.
+    pub header: HeaderView<'a>,
+    /// Further headers of the API.
+    pub headers: &'a BTreeMap<String, String>,
+    /// The API that it is for.
+    pub api_base_url: Option<&'a str>,
+    /// The credential's variables.
+    pub variables: BTreeMap<String, String>,
+    /// What else the provider's answer held.
+    pub extra: Map<String, Value>,
+    /// Something that the caller should know, as a stable code; absent when there is nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub warning: Option<&'static str>,
+}
+
+/// A header of a request to the API.
+#[derive(Serialize, ToSchema)]
+#[schema(as = DeliveryHeader)]
+pub struct HeaderView<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// Its value: the token, after the prefix that the API wants.
+    pub value: &'a str,
+}
+
+impl<'a> From<&'a Delivery> for DeliveryView<'a> {
+    fn from(delivery: &'a Delivery) -> Self {
+        Self {
+            access_token: delivery.access_token.expose(),
+            token_type: &delivery.token_type,
+            expires_at: delivery.expires_at,
+            refresh_after: delivery.refresh_after,
+            generation: delivery.generation,
+            scopes: &delivery.scopes,
+            header: HeaderView {
+                name: &delivery.header_name,
+                value: delivery.header_value.expose(),
+            },
+            headers: &delivery.headers,
+            api_base_url: delivery.api_base_url.as_deref(),
+            variables: BTreeMap::new(),
+            extra: Map::new(),
+            warning: delivery.warning,
+        }
+    }
 }

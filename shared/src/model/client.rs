@@ -110,11 +110,11 @@ pub enum ReusePenalty {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct RefreshFacts {
-    /// See [`RefreshKind`].
+    /// What becomes of the refresh token at a refresh.
     pub kind: Option<RefreshKind>,
     /// How long a spent refresh token may be shown again (seconds).
     pub grace_seconds: Option<u32>,
-    /// See [`ReusePenalty`].
+    /// What happens when a spent refresh token is presented again.
     pub reuse_penalty: Option<ReusePenalty>,
     /// A refresh is refused before the access token is this old (seconds).
     pub min_age_seconds: Option<u32>,
@@ -138,17 +138,21 @@ pub struct TestRequest {
 }
 
 /// A client secret as the client's record knows it; the value is in Secrets Manager, as the version of this id.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct ClientSecret {
     /// Its id, also the version id in Secrets Manager.
     pub id: String,
     /// When it was entered.
+    #[schema(value_type = String, format = DateTime)]
     pub added_at: Timestamp,
     /// When a token request last succeeded with it.
+    #[schema(value_type = Option<String>, format = DateTime)]
     pub last_success_at: Option<Timestamp>,
     /// When it is no longer tried.
+    #[schema(value_type = Option<String>, format = DateTime)]
     pub retire_at: Option<Timestamp>,
     /// When the provider lets it expire.
+    #[schema(value_type = Option<String>, format = DateTime)]
     pub expires_at: Option<Timestamp>,
 }
 
@@ -160,11 +164,9 @@ pub struct ClientSettings {
     pub name: String,
     /// The project it belongs to; absent: every project may use it.
     #[serde(default)]
-    #[schema(value_type = Option<String>)]
     pub project: Option<ProjectId>,
     /// Further projects that may use a project's own client.
     #[serde(default)]
-    #[schema(value_type = Vec<String>)]
     pub shared_with: Vec<ProjectId>,
     /// Who looks after it.
     #[serde(default)]

@@ -150,6 +150,11 @@ impl Flow {
         }
     }
 
+    /// Whether an exchange was begun and its time is over: the worker is dead.
+    pub fn is_interrupted(&self, now: Timestamp) -> bool {
+        self.status == FlowStatus::Exchanging && self.exchange_until.is_none_or(|until| now >= until)
+    }
+
     /// Whether a `complete` call may exchange the code now.
     ///
     /// # Errors
@@ -167,7 +172,7 @@ impl Flow {
                 "flow_not_returned",
                 "The person has not come back from the provider yet.",
             ),
-            FlowStatus::Exchanging if self.exchange_until.is_some_and(|until| now < until) => Err(Error::Conflict {
+            FlowStatus::Exchanging if !self.is_interrupted(now) => Err(Error::Conflict {
                 code: "completion_in_progress",
                 detail: "Another call completes this flow now.".to_owned(),
                 advice: &["Repeat the call in a second: it then gets the same answer."],

@@ -21,7 +21,7 @@ pub enum Role {
 }
 
 /// The projects a key is for.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(untagged)]
 pub enum Projects {
     /// A list of project ids.
@@ -31,7 +31,7 @@ pub enum Projects {
 }
 
 /// The text `*`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub enum Everything {
     /// `*`
     #[serde(rename = "*")]

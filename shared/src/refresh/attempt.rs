@@ -62,10 +62,11 @@ enum Answer {
 impl Engine {
     /// Tries once. The credential was read a moment ago and is not leased.
     pub(super) async fn attempt(&self, client: &Client, credential: Credential, reason: Reason) -> Result<Step> {
-        self.check(client, &credential, reason)?;
+        check_status(&credential)?;
         if client.settings.token_origin().as_deref() != Some(credential.bound_origin.as_str()) {
             return self.park_changed_origin(&credential).await;
         }
+        self.check(client, &credential, reason)?;
         let obtained = self.obtain(client, &credential).await?;
 
         let acquire = self.acquisition(&credential, &obtained.rt_fp);
@@ -89,26 +90,8 @@ impl Engine {
         self.settle(client, *held, &acquire, obtained, answer).await
     }
 
-    /// S0: whether a refresh can be tried at all.
+    /// S0, the rest: whether the client can be used and no backoff stands against it.
     fn check(&self, client: &Client, credential: &Credential, reason: Reason) -> Result<()> {
-        match credential.status {
-            CredentialStatus::Suspended => return Err(Error::Suspended),
-            CredentialStatus::ReauthorizationRequired => {
-                let reason = credential.status_reason.clone().unwrap_or_default();
-                return Err(Error::ReauthorizationRequired { reason, url: None });
-            }
-            CredentialStatus::Active | CredentialStatus::RefreshFailing => {}
-        }
-        if !credential.refreshable {
-            return Err(Error::Conflict {
-                code: "not_refreshable",
-                detail: "The provider gave no refresh token for this credential.".to_owned(),
-                advice: &[
-                    "Check whether the provider needs a scope or parameter for refresh tokens (often offline_access, or access_type=offline).",
-                    "Then connect the credential again.",
-                ],
-            });
-        }
         match client.status() {
             ClientStatus::Active => {}
             ClientStatus::Disabled | ClientStatus::Draft => {
@@ -430,6 +413,29 @@ impl Engine {
         persist(|| self.store.release_refresh(&held.project, &held.id, &release)).await?;
         Ok(())
     }
+}
+
+/// S0, the credential's part: whether its status lets a refresh be tried.
+fn check_status(credential: &Credential) -> Result<()> {
+    match credential.status {
+        CredentialStatus::Suspended => return Err(Error::Suspended),
+        CredentialStatus::ReauthorizationRequired => {
+            let reason = credential.status_reason.clone().unwrap_or_default();
+            return Err(Error::ReauthorizationRequired { reason, url: None });
+        }
+        CredentialStatus::Active | CredentialStatus::RefreshFailing => {}
+    }
+    if !credential.refreshable {
+        return Err(Error::Conflict {
+            code: "not_refreshable",
+            detail: "The provider gave no refresh token for this credential.".to_owned(),
+            advice: &[
+                "Check whether the provider needs a scope or parameter for refresh tokens (often offline_access, or access_type=offline).",
+                "Then connect the credential again.",
+            ],
+        });
+    }
+    Ok(())
 }
 
 /// How an attempt ends without tokens.

@@ -31,6 +31,8 @@ pub const FUNCTION_TIMEOUT_SECONDS: i64 = 20;
 const CLOCK_SKEW_SECONDS: i64 = 5;
 /// How long a lease lasts (seconds).
 const LEASE_SECONDS: i64 = FUNCTION_TIMEOUT_SECONDS + CLOCK_SKEW_SECONDS;
+/// How long after its beginning a call may still start an attempt: an attempt needs up to 17 of the function's 20 seconds.
+const START_WITHIN: Duration = Duration::from_secs(3);
 /// How long a caller waits for a refresh at most: the HTTP API ends at 30 seconds and the function at 20.
 pub const WAIT_BUDGET: Duration = Duration::from_secs(12);
 
@@ -76,7 +78,8 @@ impl Engine {
         budget: Duration,
     ) -> Result<Credential> {
         let (project, id, base) = (credential.project.clone(), credential.id.clone(), credential.generation);
-        let deadline = Instant::now() + budget;
+        let begun = Instant::now();
+        let mut reason = reason;
         let mut current = credential;
         let mut pause = Pause::default();
         loop {
@@ -84,7 +87,7 @@ impl Engine {
                 return Ok(current);
             }
             let now = self.clock.now();
-            if !current.is_leased(now) {
+            if !current.is_leased(now) && begun.elapsed() < START_WITHIN {
                 match self.attempt(client, current, reason).await? {
                     Step::Refreshed(newer) => return Ok(*newer),
                     Step::Busy(other) => current = *other,
@@ -93,7 +96,7 @@ impl Engine {
                     return Ok(current);
                 }
             }
-            if !pause.wait(deadline).await {
+            if !pause.wait(begun + budget).await {
                 let left = current
                     .lease
                     .as_ref()
@@ -102,6 +105,8 @@ impl Engine {
                 return Err(Error::Refreshing { retry_after });
             }
             current = self.find(&project, &id).await?;
+            // Whoever joined a refresh shares its outcome: a failure is not repeated by each of those who waited.
+            reason = Reason::Due;
         }
     }
 

@@ -311,7 +311,8 @@ pub trait Store: Send + Sync {
     /// What is due in one shard of the index, the longest overdue first.
     async fn list_due(&self, shard: u32, now: Timestamp, limit: u32) -> StoreResult<Vec<Due>>;
 
-    /// Begins or recognises a call with an `Idempotency-Key`.
+    /// Begins or recognises a call with an `Idempotency-Key`. One that was begun and neither finished nor abandoned within
+    /// a minute may be begun again.
     async fn begin_idempotent(&self, record: &IdempotencyRecord, now: Timestamp) -> StoreResult<Idempotent>;
     /// Keeps the answer of a call that was begun.
     async fn finish_idempotent(&self, record: &IdempotencyRecord, answer: &Sealed) -> StoreResult<()>;

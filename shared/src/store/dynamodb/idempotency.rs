@@ -3,6 +3,9 @@
 use super::item::{META, forget_after, key, model, number, text};
 use super::*;
 
+/// A call that was begun and never ended, because its worker died, may be begun again after this long (seconds).
+const BEGUN_FOR: i64 = 60;
+
 fn pk(record: &IdempotencyRecord) -> String {
     format!("I#{}", record.id)
 }
@@ -11,7 +14,10 @@ impl DynamoDbStore {
     pub(super) async fn begin_idempotent(&self, record: &IdempotencyRecord, now: Timestamp) -> StoreResult<Idempotent> {
         let mut item = key(pk(record), META.to_owned());
         item.insert("body_hash".to_owned(), text(&record.body_hash));
-        item.insert("expires_ms".to_owned(), number(record.expires_at.timestamp_millis()));
+        item.insert(
+            "expires_ms".to_owned(),
+            number((now + chrono::Duration::seconds(BEGUN_FOR)).timestamp_millis()),
+        );
         forget_after(&mut item, record.expires_at);
         let put = self
             .sdk
@@ -46,8 +52,9 @@ impl DynamoDbStore {
             .update_item()
             .table_name(&self.table)
             .set_key(Some(key(pk(record), META.to_owned())))
-            .update_expression("SET answer = :answer")
+            .update_expression("SET answer = :answer, expires_ms = :until")
             .condition_expression("attribute_exists(pk)")
+            .expression_attribute_values(":until", number(record.expires_at.timestamp_millis()))
             .expression_attribute_values(":answer", answer);
         update.send().await.map(drop).map_err(unavailable)
     }

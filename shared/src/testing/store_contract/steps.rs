@@ -146,18 +146,19 @@ where
     F: Future<Output = StoreResult<Page<T>>>,
 {
     let mut all = Vec::new();
-    let mut cursor = None;
+    let mut last = None;
     for _ in 0..PAGES {
-        let page = page(cursor).await?;
+        let page = page(last.clone()).await?;
         ensure!(
             page.items.len() <= usize::try_from(limit)?,
             "a page is longer than its limit"
         );
         all.extend(page.items);
-        cursor = page.next;
-        if cursor.is_none() {
+        if page.next.is_none() {
             return Ok(all);
         }
+        ensure!(page.next != last, "a page leads to itself");
+        last = page.next;
     }
     Err(Broken::new("the list does not end".to_owned()))
 }

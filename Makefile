@@ -1,0 +1,54 @@
+# `make run` and `make test` are the two commands; the rest is what they are made of.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help run test check unit build tools clean-tools
+
+TOOLS := $(CURDIR)/.tools
+VENV := $(TOOLS)/venv
+DENY_VERSION := 0.20.2
+export PATH := $(TOOLS)/bin:$(VENV)/bin:$(PATH)
+export SAM_CLI_TELEMETRY := 0
+export AWS_DEFAULT_REGION := us-east-1
+
+help: ## This list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | column -t -s $$'\t'
+
+run: ## The whole product on http://127.0.0.1:8080 (the same as `cargo run`)
+	cargo run
+
+test: tools check unit ## Everything that must pass: tools, lints, all tests
+
+check: tools ## Formatting, lints, dependencies
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+	cargo deny --locked check bans licenses sources
+
+unit: tools ## All tests
+	cargo test --workspace --locked
+
+build: tools ## The Lambda artifacts, as `sam deploy` takes them (release build: takes long)
+	sam build
+
+# Everything the tests need beyond Rust, pinned, in .tools and tests/oidc-provider/node_modules.
+tools: $(VENV)/ready $(TOOLS)/bin/cargo-deny tests/oidc-provider/node_modules/.package-lock.json ## What the tests need
+
+$(VENV)/ready: tests/requirements.txt
+	@command -v python3 >/dev/null || { echo "missing: python3 (Debian: python3 python3-venv)" >&2; exit 1; }
+	@echo "installing the Python tools of tests/requirements.txt into .tools/venv"
+	python3 -m venv $(VENV) || { echo "python3 cannot make a venv (Debian: python3-venv)" >&2; exit 1; }
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check -r tests/requirements.txt
+	touch $@
+
+$(TOOLS)/bin/cargo-deny:
+	@echo "building cargo-deny $(DENY_VERSION) into .tools/bin (once, some minutes)"
+	cargo install cargo-deny --version $(DENY_VERSION) --locked --root $(TOOLS)
+
+tests/oidc-provider/node_modules/.package-lock.json: tests/oidc-provider/package-lock.json
+	@command -v npm >/dev/null || { echo "missing: node 20 or newer with npm (Debian: nodejs npm)" >&2; exit 1; }
+	@echo "installing the real authorization server of the tests"
+	npm ci --prefix tests/oidc-provider --ignore-scripts --no-audit --no-fund
+	touch $@
+
+clean-tools: ## Removes what `make tools` installed
+	rm -rf $(TOOLS) tests/oidc-provider/node_modules

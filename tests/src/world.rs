@@ -1,0 +1,195 @@
+//! A whole stack for one test: free ports, a directory of its own, a clock that the test moves.
+
+use std::sync::Arc;
+
+use anyhow::{Context as _, ensure};
+use chrono::{DateTime, Duration, Utc};
+use grantkeeper::testing::FixedClock;
+use grantkeeper_local::stack::{Options, Stack};
+use grantkeeper_sandbox::{ClientSettings, LogEntry, Sandbox};
+use http::StatusCode;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use url::Url;
+
+use crate::{Answer, Backend, Browser};
+
+/// The page of the platform to which people return.
+pub const RETURN_URL: &str = "https://app.example/connected?from=grantkeeper";
+
+/// A stack with its sandbox.
+pub struct World {
+    /// The stack.
+    pub stack: Stack,
+    /// The clock of broker and, by [`World::advance`], sandbox.
+    pub clock: FixedClock,
+    directory: TempDir,
+}
+
+impl World {
+    /// A new stack, on the machine's time of now, which then stands still.
+    pub async fn new() -> anyhow::Result<Self> {
+        Self::with(|options| options).await
+    }
+
+    /// A new stack with other options.
+    pub async fn with(change: impl FnOnce(Options) -> Options) -> anyhow::Result<Self> {
+        let directory = tempfile::tempdir()?;
+        let clock = FixedClock::at(now());
+        let options = Options {
+            clock: Arc::new(clock.clone()),
+            ephemeral: true,
+            ..Options::at(directory.path())
+        };
+        let stack = Stack::start(change(options)).await?;
+        let world = Self {
+            stack,
+            clock,
+            directory,
+        };
+        let project = format!("/v1/projects/{}", world.stack.project);
+        let answer = world
+            .superuser()
+            .patch(&project, json!({ "return_urls": [RETURN_URL] }))
+            .await?;
+        ensure!(answer.status == StatusCode::OK, "{}", answer.body);
+        Ok(world)
+    }
+
+    /// The directory of the stack.
+    pub fn directory(&self) -> &std::path::Path {
+        self.directory.path()
+    }
+
+    /// The superuser, in the default project.
+    pub fn superuser(&self) -> Backend {
+        Backend::new(&self.stack.url, Some(self.stack.keys.superuser.expose()))
+    }
+
+    /// The backend of the default project.
+    pub fn platform(&self) -> Backend {
+        Backend::new(&self.stack.url, Some(self.stack.keys.platform.expose()))
+    }
+
+    /// A program of the default project.
+    pub fn runner(&self) -> Backend {
+        Backend::new(&self.stack.url, Some(self.stack.keys.runner.expose()))
+    }
+
+    /// The sandbox.
+    pub fn sandbox(&self) -> &Sandbox {
+        &self.stack.sandbox.as_ref().expect("a sandbox").sandbox
+    }
+
+    /// The sandbox's origin.
+    pub fn sandbox_url(&self) -> &str {
+        &self.stack.sandbox.as_ref().expect("a sandbox").url
+    }
+
+    /// The id of the client that is registered at the sandbox from the start.
+    pub fn client(&self) -> String {
+        self.stack.sandbox.as_ref().expect("a sandbox").client.id.to_string()
+    }
+
+    /// Moves the clocks of broker and sandbox.
+    pub fn advance(&self, by: Duration) {
+        self.clock.advance(by);
+        self.sandbox().advance_clock(by.num_seconds());
+    }
+
+    /// The token requests that reached the sandbox.
+    pub fn token_requests(&self) -> Vec<LogEntry> {
+        self.sandbox()
+            .log()
+            .into_iter()
+            .filter(|entry| entry.path == "/token")
+            .collect()
+    }
+
+    /// Registers a client at the sandbox and at the broker; `settings` are the sandbox's, `patch` goes over the body of
+    /// `POST /v1/clients`. Returns its id.
+    pub async fn register(&self, settings: ClientSettings, patch: Value) -> anyhow::Result<String> {
+        let mut body = json!({
+            "name": settings.client_id,
+            "project": self.stack.project,
+            "client_id": settings.client_id,
+            "client_secret": settings.client_secret,
+            "issuer": self.sandbox_url(),
+            "scopes": { "required": ["read"], "optional": [{ "value": "write" }, { "value": "openid" }] },
+            "api_base_url": self.sandbox_url(),
+        });
+        if let (Some(body), Value::Object(patch)) = (body.as_object_mut(), patch) {
+            body.extend(patch);
+        }
+        let answer = self.superuser().post("/v1/clients", body).await?;
+        ensure!(answer.status == StatusCode::CREATED, "{}", answer.body);
+        let redirect_uris = vec![answer.text("/redirect_uri")];
+        self.sandbox().register(ClientSettings {
+            redirect_uris,
+            ..settings
+        })?;
+        Ok(answer.text("/id"))
+    }
+
+    /// Opens a session for `ada` at the first client; `patch` goes over the body. Returns the answer.
+    pub async fn open_session(&self, patch: Value) -> anyhow::Result<Answer> {
+        let mut body = json!({ "owner": "ada", "clients": [self.client()], "return_url": RETURN_URL });
+        if let (Some(body), Value::Object(patch)) = (body.as_object_mut(), patch) {
+            body.extend(patch);
+        }
+        self.platform().post("/v1/connect-sessions", body).await
+    }
+
+    /// Opens a session, starts it in the browser and consents: everything up to the callback. Returns its URL.
+    pub async fn to_callback(&self, browser: &Browser, patch: Value) -> anyhow::Result<Url> {
+        let session = self.open_session(patch).await?;
+        ensure!(session.status == StatusCode::CREATED, "{}", session.body);
+        let authorization_url = browser.start(&session.text("/connect_url"), &[]).await?;
+        browser.consent(&authorization_url, "ada").await
+    }
+
+    /// The whole flow. Returns the credential as `complete` answered it.
+    pub async fn connect(&self, patch: Value) -> anyhow::Result<Value> {
+        let browser = Browser::new();
+        let callback = self.to_callback(&browser, patch).await?;
+        let returned = browser.get(callback.as_str()).await?;
+        ensure!(
+            returned.status == StatusCode::SEE_OTHER,
+            "{} {}",
+            returned.status,
+            returned.text
+        );
+        let answer = self.complete(&returned.location()?, "ada").await?;
+        ensure!(answer.status == StatusCode::CREATED, "{}", answer.body);
+        Ok(answer.body)
+    }
+
+    /// Completes the flow that a return URL names, for this owner.
+    pub async fn complete(&self, return_url: &Url, owner: &str) -> anyhow::Result<Answer> {
+        let part = |name: &str| {
+            return_url
+                .query_pairs()
+                .find(|(key, _)| key == name)
+                .map(|(_, value)| value.into_owned())
+        };
+        let flow = part("flow").context("no flow in the return URL")?;
+        let completion_code = part("completion_code").context("no completion_code in the return URL")?;
+        let body = json!({ "completion_code": completion_code, "owner": owner });
+        self.platform().post(&format!("/v1/flows/{flow}/complete"), body).await
+    }
+
+    /// Reads a token as the runner.
+    pub async fn read_token(&self, credential: &str, body: Value) -> anyhow::Result<Answer> {
+        self.runner()
+            .post(&format!("/v1/credentials/{credential}/token"), body)
+            .await
+    }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the test's clock begins now, and then stands still"
+)]
+fn now() -> DateTime<Utc> {
+    Utc::now()
+}

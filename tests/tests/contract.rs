@@ -1,0 +1,110 @@
+//! Holds the deployed store and vault, over the AWS SDKs and the embedded engines, to their contracts; and the contracts
+//! to stores and vaults that forget one obligation each, so that a check which no store can fail is found.
+
+#[path = "contract/broken_store.rs"]
+mod broken_store;
+#[path = "contract/broken_vault.rs"]
+mod broken_vault;
+
+use std::sync::Arc;
+
+use grantkeeper::store::Store;
+use grantkeeper::store::dynamodb::DynamoDbStore;
+use grantkeeper::testing::suite::Failure;
+use grantkeeper::testing::{store_contract, vault_contract};
+use grantkeeper::vault::Vault;
+use grantkeeper::vault::secrets_manager::SecretsManagerVault;
+use grantkeeper_local::engines::Engines;
+use grantkeeper_local::table;
+
+use broken_store::BrokenStore;
+use broken_vault::BrokenVault;
+
+const TABLE: &str = "contract";
+
+/// The deployed store on a new table, and the SDK client that reaches it.
+async fn store(engines: &Engines) -> anyhow::Result<(Arc<dyn Store>, aws_sdk_dynamodb::Client)> {
+    let sdk = aws_sdk_dynamodb::Client::new(&engines.sdk_config());
+    table::create(&sdk, TABLE).await?;
+    Ok((Arc::new(DynamoDbStore::new(sdk.clone(), TABLE)), sdk))
+}
+
+fn vault(engines: &Engines) -> Arc<dyn Vault> {
+    let sdk = aws_sdk_secretsmanager::Client::new(&engines.sdk_config());
+    Arc::new(SecretsManagerVault::new(sdk, "contract"))
+}
+
+fn assert_none(failures: &[Failure]) {
+    let report: String = failures
+        .iter()
+        .map(|failure| format!("\n  {}: {}", failure.check, failure.reason))
+        .collect();
+    assert!(failures.is_empty(), "{} checks failed:{report}", failures.len());
+}
+
+/// What is wrong with a check, given what it said about a flaw.
+fn problem(flaw: &dyn std::fmt::Debug, check: &str, failure: Option<Failure>) -> Option<String> {
+    match failure {
+        None => Some(format!("{check} does not notice {flaw:?}")),
+        // A check that fails because the table does not answer has found nothing.
+        Some(failure) if failure.reason.contains("is unavailable") => Some(format!("{check} cannot look at {flaw:?}")),
+        Some(_) => None,
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_store_keeps_its_contract() {
+    let engines = Engines::start(None).await.unwrap();
+    let (store, _) = store(&engines).await.unwrap();
+    assert_none(&store_contract::run(Arc::clone(&store)).await);
+    // Again on the same table: no check minds what another run left.
+    assert_none(&store_contract::run(store).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_vault_keeps_its_contract() {
+    let engines = Engines::start(None).await.unwrap();
+    let vault = vault(&engines);
+    assert_none(&vault_contract::run(Arc::clone(&vault)).await);
+    assert_none(&vault_contract::run(vault).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_flaw_of_a_store_is_found() {
+    let engines = Engines::start(None).await.unwrap();
+    let (real, sdk) = store(&engines).await.unwrap();
+    let mut problems = Vec::new();
+    for (flaw, names) in broken_store::FOUND_BY {
+        for name in *names {
+            let broken = BrokenStore::new(Arc::clone(&real), sdk.clone(), TABLE, *flaw);
+            let check = store_contract::checks().find(|check| check.name == *name).expect(name);
+            problems.extend(problem(flaw, name, check.run(&broken).await));
+        }
+    }
+    assert!(problems.is_empty(), "{problems:#?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_flaw_of_a_vault_is_found() {
+    let engines = Engines::start(None).await.unwrap();
+    let real = vault(&engines);
+    let mut problems = Vec::new();
+    for (flaw, names) in broken_vault::FOUND_BY {
+        for name in *names {
+            let broken = BrokenVault::new(Arc::clone(&real), *flaw);
+            let check = vault_contract::checks().find(|check| check.name == *name).expect(name);
+            problems.extend(problem(flaw, name, check.run(&broken).await));
+        }
+    }
+    assert!(problems.is_empty(), "{problems:#?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_over_a_broken_store_names_what_failed_and_nothing_else() {
+    let engines = Engines::start(None).await.unwrap();
+    let (real, sdk) = store(&engines).await.unwrap();
+    let flaw = broken_store::Flaw::CommitForgetsFence;
+    let failures = store_contract::run(Arc::new(BrokenStore::new(real, sdk, TABLE, flaw))).await;
+    let names: Vec<_> = failures.iter().map(|failure| failure.check).collect();
+    assert_eq!(names, ["no_commit_under_an_older_fence"]);
+}

@@ -1,0 +1,433 @@
+//! A store that forgets one obligation and keeps all others.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use async_trait::async_trait;
+use aws_sdk_dynamodb::Client as Sdk;
+use aws_sdk_dynamodb::types::AttributeValue;
+use grantkeeper::clock::Timestamp;
+use grantkeeper::model::client::Client;
+use grantkeeper::model::credential::Credential;
+use grantkeeper::model::flow::{Flow, FlowStatus};
+use grantkeeper::model::ids::{ClientId, CredentialId, FlowId, KeyId, ProjectId, SessionId};
+use grantkeeper::model::principal::ApiKey;
+use grantkeeper::model::project::Project;
+use grantkeeper::model::session::Session;
+use grantkeeper::store::{
+    AcquireRefresh, Attempted, CommitRefresh, Completion, Due, IdempotencyRecord, Idempotent, Page, Parking,
+    ReleaseRefresh, Store, StoreError, StoreResult,
+};
+use grantkeeper::testing::fixtures::unique;
+use grantkeeper::vault::root_key::Sealed;
+
+macro_rules! flaws {
+    ($($flaw:ident found by $($check:ident),+;)+) => {
+        /// What a broken store forgets.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub enum Flaw { $($flaw),+ }
+
+        /// The checks that have to notice each flaw.
+        pub const FOUND_BY: &[(Flaw, &[&str])] = &[$((Flaw::$flaw, &[$(stringify!($check)),+])),+];
+    };
+}
+
+flaws! {
+    SlugIsNotUnique found by a_slug_is_taken_once, of_racing_projects_one_has_the_slug;
+    PutAddsOnly found by a_put_replaces_the_key_of_the_same_hash;
+    UseBringsKeysBack found by a_use_of_a_deleted_key_brings_nothing_back;
+    InsertOverwrites found by a_session_is_inserted_once, a_token_is_inserted_once;
+    UpdateForgetsVersion found by an_update_of_another_version_is_refused;
+    UpdateLooksFirst found by of_racing_updates_of_a_client_one_wins;
+    DeleteFreesClientKey found by a_client_key_stays_taken_for_ever;
+    ListForgetsGlobals found by a_global_client_is_listed_for_every_project, pages_of_clients_bring_each_once;
+    ListForgetsProject found by a_client_is_listed_for_its_project_only;
+    PagesLoseTheirLast found by credentials_of_a_project_are_listed_by_id;
+    PagesNeverEnd found by credentials_of_a_project_are_listed_by_id;
+    StartForgetsSessionExpiry found by no_flow_starts_in_a_session_that_is_over;
+    StartForgetsOtherStarts found by no_flow_starts_when_another_came_first;
+    StartLooksFirst found by of_racing_starts_one_wins, of_racing_newer_starts_one_wins;
+    StartLeavesEarlierFlow found by a_newer_start_voids_the_earlier_flow;
+    StartReplacesParkedFlow found by no_newer_start_once_the_earlier_flow_is_parked;
+    ParkForgetsExpiry found by an_expired_flow_is_not_parked_and_stays_as_it_is;
+    ParkLooksFirst found by of_racing_callbacks_one_parks;
+    FailFromAnyState found by a_flow_fails_only_from_the_state_that_is_named;
+    ClaimLooksFirst found by of_racing_exchanges_one_is_claimed;
+    ClaimForgetsExpiry found by no_exchange_is_claimed_after_the_completion_code_expired;
+    ReleaseAlwaysWins found by of_racing_releases_one_wins, only_an_exchange_is_released;
+    CompleteForgetsFlow found by only_the_flow_that_is_exchanged_is_completed, of_racing_completions_one_is_done;
+    CompleteForgetsName found by a_taken_name_leaves_the_flow_in_exchange, of_racing_flows_one_gets_the_name;
+    FindForgetsProject found by a_credential_is_not_found_under_another_project, no_lease_under_another_project;
+    UpdateDropsLease found by an_update_leaves_the_refresh_record_alone;
+    UpdateForgetsOldName found by an_update_of_a_renamed_credential_is_refused;
+    RenameLooksFirst found by of_racing_renames_one_wins;
+    AcquireLooksFirst found by of_racing_workers_one_takes_the_lease;
+    AcquireForgetsLease found by no_lease_while_another_lives;
+    AcquireForgetsIntent found by no_lease_over_an_attempt_that_is_left;
+    AcquireForgetsGeneration found by no_lease_on_another_generation;
+    RefusalHasNoImage found by no_lease_while_another_lives, of_racing_workers_one_takes_the_lease;
+    CommitForgetsFence found by no_commit_under_an_older_fence;
+    CommitForgetsAttempt found by no_commit_of_another_attempt;
+    CommitForgetsGeneration found by no_commit_on_another_generation;
+    CommitRefusesRepetition found by a_repeated_commit_is_applied_once;
+    CommitForgetsDueTime found by a_commit_moves_the_due_time;
+    ReleaseForgetsFence found by no_release_under_an_older_fence;
+    ReleaseDropsIntent found by a_release_can_keep_the_intent, a_kept_intent_is_taken_over_at_once;
+    DueForgetsTime found by only_what_is_due_is_listed;
+    DueForgetsLimit found by no_more_than_the_limit_is_listed;
+    DueIsReversed found by the_longest_overdue_comes_first;
+    AlwaysBegins found by a_repetition_meets_the_call_under_way, of_racing_calls_one_begins;
+    ForgetsBody found by another_body_is_recognised;
+    NeverForgetsCalls found by a_forgotten_call_begins_anew;
+}
+
+/// The store with its flaw, in front of the real one.
+pub struct BrokenStore {
+    real: Arc<dyn Store>,
+    sdk: Sdk,
+    table: &'static str,
+    flaw: Flaw,
+    homes: Mutex<HashMap<CredentialId, ProjectId>>,
+}
+
+impl BrokenStore {
+    pub fn new(real: Arc<dyn Store>, sdk: Sdk, table: &'static str, flaw: Flaw) -> Self {
+        Self {
+            real,
+            sdk,
+            table,
+            flaw,
+            homes: Mutex::default(),
+        }
+    }
+
+    fn has(&self, flaw: Flaw) -> bool {
+        self.flaw == flaw
+    }
+
+    /// The project in which a credential was stored.
+    fn home(&self, id: &CredentialId) -> Option<ProjectId> {
+        self.homes
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(id)
+            .cloned()
+    }
+
+    /// Writes to an item past the store, without any condition.
+    async fn tamper(&self, pk: String, change: &str, status: Option<&str>) -> StoreResult<()> {
+        let update = self.sdk.update_item().table_name(self.table).update_expression(change);
+        let update = update
+            .key("pk", AttributeValue::S(pk))
+            .key("sk", AttributeValue::S("META".to_owned()));
+        let status_value = status.map(|value| [(":status".to_owned(), AttributeValue::S(value.to_owned()))].into());
+        let status_name = status.map(|_| [("#status".to_owned(), "status".to_owned())].into());
+        let update = update
+            .set_expression_attribute_names(status_name)
+            .set_expression_attribute_values(status_value);
+        update.send().await.map(drop).map_err(|_| StoreError::Unavailable)
+    }
+
+    async fn set_flow_status(&self, project: &ProjectId, flow: &FlowId, status: &str) -> StoreResult<()> {
+        self.tamper(format!("P#{project}#F#{flow}"), "SET #status = :status", Some(status))
+            .await
+    }
+
+    fn refused(&self, attempted: Attempted) -> Attempted {
+        match attempted {
+            Attempted::Refused(_) if self.has(Flaw::RefusalHasNoImage) => Attempted::Refused(None),
+            attempted => attempted,
+        }
+    }
+}
+
+macro_rules! broken {
+    (keeps { $(fn $name:ident($($arg:ident: $type:ty),*) -> $result:ty;)* } forgets { $($forgetful:tt)* }) => {
+        #[async_trait]
+        impl Store for BrokenStore {
+            $(async fn $name(&self, $($arg: $type),*) -> StoreResult<$result> {
+                self.real.$name($($arg),*).await
+            })*
+            $($forgetful)*
+        }
+    };
+}
+
+broken! {
+    keeps {
+        fn find_project(id: &ProjectId) -> Option<Project>;
+        fn list_projects(limit: u32, cursor: Option<&str>) -> Page<Project>;
+        fn update_project(project: &Project) -> ();
+        fn insert_key(key: &ApiKey) -> ();
+        fn find_key(hash: &str) -> Option<ApiKey>;
+        fn list_keys(limit: u32, cursor: Option<&str>) -> Page<ApiKey>;
+        fn delete_key(id: &KeyId) -> bool;
+        fn insert_client(client: &Client) -> ();
+        fn find_client(id: &ClientId) -> Option<Client>;
+        fn find_client_by_key(client_key: &str) -> Option<Client>;
+        fn find_session(project: &ProjectId, id: &SessionId) -> Option<Session>;
+        fn find_session_by_token(token_hash: &str) -> Option<Session>;
+        fn delete_session(session: &Session) -> bool;
+        fn find_flow(project: &ProjectId, id: &FlowId) -> Option<Flow>;
+        fn find_flow_by_state(state_hash: &str) -> Option<Flow>;
+        fn is_name_taken(project: &ProjectId, owner: &str, name: &str) -> bool;
+        fn finish_idempotent(record: &IdempotencyRecord, answer: &Sealed) -> ();
+        fn abandon_idempotent(record: &IdempotencyRecord) -> ();
+        fn ping() -> ();
+    }
+    forgets {
+        async fn insert_project(&self, project: &Project) -> StoreResult<()> {
+            match self.real.insert_project(project).await {
+                Err(StoreError::AlreadyExists) if self.has(Flaw::SlugIsNotUnique) => {
+                    self.real.insert_project(&Project { slug: unique(), ..project.clone() }).await
+                }
+                outcome => outcome,
+            }
+        }
+
+        async fn put_key(&self, key: &ApiKey) -> StoreResult<()> {
+            if self.has(Flaw::PutAddsOnly) { self.real.insert_key(key).await } else { self.real.put_key(key).await }
+        }
+
+        async fn record_key_use(&self, hash: &str, now: Timestamp) -> StoreResult<()> {
+            let gone = self.real.find_key(hash).await?.is_none();
+            if gone && self.has(Flaw::UseBringsKeysBack) {
+                let mut key = grantkeeper::testing::fixtures::api_key(&ProjectId::generate());
+                key.hash = hash.to_owned();
+                self.real.insert_key(&key).await?;
+            }
+            self.real.record_key_use(hash, now).await
+        }
+
+        async fn list_clients(
+            &self,
+            project: Option<&ProjectId>,
+            limit: u32,
+            cursor: Option<&str>,
+        ) -> StoreResult<Page<Client>> {
+            let project = project.filter(|_| !self.has(Flaw::ListForgetsProject));
+            let mut page = self.real.list_clients(project, limit, cursor).await?;
+            page.items.retain(|client| client.settings.project.is_some() || !self.has(Flaw::ListForgetsGlobals));
+            Ok(page)
+        }
+
+        async fn update_client(&self, client: &Client) -> StoreResult<()> {
+            let mut client = client.clone();
+            let next = self.real.find_client(&client.id).await?.map_or(0, |found| found.version + 1);
+            let looked = self.has(Flaw::UpdateLooksFirst) && next == client.version;
+            if self.has(Flaw::UpdateForgetsVersion) {
+                client.version = next;
+            }
+            let updated = self.real.update_client(&client).await;
+            if looked { Ok(()) } else { updated }
+        }
+
+        async fn delete_client(&self, client: &Client) -> StoreResult<bool> {
+            let deleted = self.real.delete_client(client).await?;
+            if self.has(Flaw::DeleteFreesClientKey) {
+                let delete = self.sdk.delete_item().table_name(self.table);
+                let delete = delete.key("pk", AttributeValue::S(format!("CK#{}", client.client_key)));
+                let delete = delete.key("sk", AttributeValue::S("META".to_owned()));
+                delete.send().await.map_err(|_| StoreError::Unavailable)?;
+            }
+            Ok(deleted)
+        }
+
+        async fn insert_session(&self, session: &Session) -> StoreResult<()> {
+            let inserted = self.real.insert_session(session).await;
+            if self.has(Flaw::InsertOverwrites) { Ok(()) } else { inserted }
+        }
+
+        async fn start_flow(&self, flow: &Flow, session: &Session, now: Timestamp) -> StoreResult<bool> {
+            let now = if self.has(Flaw::StartForgetsSessionExpiry) { session.created_at } else { now };
+            let mut session = session.clone();
+            let found = self.real.find_session(&session.project, &session.id).await?.and_then(|found| found.flow);
+            let looked = self.has(Flaw::StartLooksFirst) && found == session.flow;
+            if self.has(Flaw::StartForgetsOtherStarts) {
+                session.flow = found;
+            }
+            if let Some(earlier) = &session.flow
+                && self.has(Flaw::StartReplacesParkedFlow)
+            {
+                self.set_flow_status(&flow.project, earlier, "pending").await?;
+            }
+            let started = self.real.start_flow(flow, &session, now).await?;
+            if let Some(earlier) = &session.flow
+                && self.has(Flaw::StartLeavesEarlierFlow)
+            {
+                self.set_flow_status(&flow.project, earlier, "pending").await?;
+            }
+            Ok(started || looked)
+        }
+
+        async fn park_flow(&self, flow: &Flow, parking: &Parking, now: Timestamp) -> StoreResult<bool> {
+            let now = if self.has(Flaw::ParkForgetsExpiry) { flow.created_at } else { now };
+            let found = self.real.find_flow(&flow.project, &flow.id).await?;
+            let parked = self.real.park_flow(flow, parking, now).await?;
+            let looked = self.has(Flaw::ParkLooksFirst);
+            Ok(if looked { found.is_some_and(|found| found.status == FlowStatus::Pending) } else { parked })
+        }
+
+        async fn fail_flow(&self, flow: &Flow, from: FlowStatus, problem: &str, now: Timestamp) -> StoreResult<bool> {
+            let found = self.real.find_flow(&flow.project, &flow.id).await?;
+            let from = found.filter(|_| self.has(Flaw::FailFromAnyState)).map_or(from, |found| found.status);
+            self.real.fail_flow(flow, from, problem, now).await
+        }
+
+        async fn claim_exchange(&self, flow: &Flow, until: Timestamp, now: Timestamp) -> StoreResult<bool> {
+            let now = if self.has(Flaw::ClaimForgetsExpiry) { flow.created_at } else { now };
+            let found = self.real.find_flow(&flow.project, &flow.id).await?;
+            let claimed = self.real.claim_exchange(flow, until, now).await?;
+            let looked = self.has(Flaw::ClaimLooksFirst);
+            Ok(if looked { found.is_some_and(|found| found.status == FlowStatus::Parked) } else { claimed })
+        }
+
+        async fn release_exchange(&self, flow: &Flow) -> StoreResult<bool> {
+            let released = self.real.release_exchange(flow).await?;
+            Ok(released || self.has(Flaw::ReleaseAlwaysWins))
+        }
+
+        async fn complete_flow(
+            &self,
+            flow: &Flow,
+            credential: &Credential,
+            now: Timestamp,
+        ) -> StoreResult<Completion> {
+            if self.has(Flaw::CompleteForgetsFlow) {
+                self.set_flow_status(&flow.project, &flow.id, "exchanging").await?;
+            }
+            let mut completion = self.real.complete_flow(flow, credential, now).await?;
+            if completion == Completion::NameTaken && self.has(Flaw::CompleteForgetsName) {
+                let renamed = Credential { name: unique(), ..credential.clone() };
+                completion = self.real.complete_flow(flow, &renamed, now).await?;
+            }
+            let mut homes = self.homes.lock().unwrap_or_else(PoisonError::into_inner);
+            homes.insert(credential.id.clone(), credential.project.clone());
+            Ok(completion)
+        }
+
+        async fn find_credential(&self, project: &ProjectId, id: &CredentialId) -> StoreResult<Option<Credential>> {
+            let home = self.home(id).filter(|_| self.has(Flaw::FindForgetsProject));
+            self.real.find_credential(home.as_ref().unwrap_or(project), id).await
+        }
+
+        async fn list_credentials(
+            &self,
+            project: &ProjectId,
+            limit: u32,
+            cursor: Option<&str>,
+        ) -> StoreResult<Page<Credential>> {
+            let cursor = cursor.filter(|_| !self.has(Flaw::PagesNeverEnd));
+            let mut page = self.real.list_credentials(project, limit, cursor).await?;
+            if page.next.is_some() && self.has(Flaw::PagesLoseTheirLast) {
+                page.items.pop();
+            }
+            Ok(page)
+        }
+
+        async fn update_credential(&self, old: &Credential, new: &Credential) -> StoreResult<()> {
+            let mut old = old.clone();
+            if let Some(found) = self.real.find_credential(&old.project, &old.id).await? {
+                if self.has(Flaw::RenameLooksFirst) && found.name == old.name {
+                    return self.real.update_credential(&old, new).await.or(Ok(()));
+                }
+                if self.has(Flaw::UpdateForgetsOldName) {
+                    old.name = found.name;
+                }
+            }
+            self.real.update_credential(&old, new).await?;
+            if self.has(Flaw::UpdateDropsLease) {
+                self.tamper(format!("P#{}#C#{}", old.project, old.id), "REMOVE lease, intent", None).await?;
+            }
+            Ok(())
+        }
+
+        async fn acquire_refresh(
+            &self,
+            project: &ProjectId,
+            id: &CredentialId,
+            acquire: &AcquireRefresh,
+        ) -> StoreResult<Attempted> {
+            let mut acquire = acquire.clone();
+            if let Some(found) = self.real.find_credential(project, id).await? {
+                match self.flaw {
+                    Flaw::AcquireLooksFirst if found.lease.is_none() => {
+                        self.real.acquire_refresh(project, id, &acquire).await?;
+                        return Ok(Attempted::Applied(Box::new(found)));
+                    }
+                    Flaw::AcquireForgetsLease => acquire.now = Timestamp::MAX_UTC,
+                    Flaw::AcquireForgetsIntent => acquire.take_over = found.intent.map(|intent| intent.attempt),
+                    Flaw::AcquireForgetsGeneration => acquire.generation = found.generation,
+                    _ => {}
+                }
+            }
+            let home = self.home(id).filter(|_| self.has(Flaw::FindForgetsProject));
+            let attempted = self.real.acquire_refresh(home.as_ref().unwrap_or(project), id, &acquire).await?;
+            Ok(self.refused(attempted))
+        }
+
+        async fn commit_refresh(
+            &self,
+            project: &ProjectId,
+            id: &CredentialId,
+            commit: &CommitRefresh,
+        ) -> StoreResult<Attempted> {
+            let mut commit = commit.clone();
+            if let Some(found) = self.real.find_credential(project, id).await? {
+                match self.flaw {
+                    Flaw::CommitForgetsFence => commit.fence = found.fence,
+                    Flaw::CommitForgetsAttempt => {
+                        commit.attempt = found.intent.map_or(commit.attempt, |intent| intent.attempt);
+                    }
+                    Flaw::CommitForgetsGeneration => commit.base_generation = found.generation,
+                    Flaw::CommitForgetsDueTime => commit.next_due = None,
+                    Flaw::CommitRefusesRepetition if found.attempt == commit.attempt => {
+                        return Ok(Attempted::Refused(Some(Box::new(found))));
+                    }
+                    _ => {}
+                }
+            }
+            self.real.commit_refresh(project, id, &commit).await
+        }
+
+        async fn release_refresh(
+            &self,
+            project: &ProjectId,
+            id: &CredentialId,
+            release: &ReleaseRefresh,
+        ) -> StoreResult<Attempted> {
+            let mut release = release.clone();
+            if self.has(Flaw::ReleaseDropsIntent) {
+                release.keep_intent = None;
+            }
+            if let Some(found) = self.real.find_credential(project, id).await?
+                && self.has(Flaw::ReleaseForgetsFence)
+            {
+                release.fence = found.fence;
+            }
+            self.real.release_refresh(project, id, &release).await
+        }
+
+        async fn list_due(&self, shard: u32, now: Timestamp, limit: u32) -> StoreResult<Vec<Due>> {
+            let now = if self.has(Flaw::DueForgetsTime) { grantkeeper::testing::fixtures::start() } else { now };
+            let limit = if self.has(Flaw::DueForgetsLimit) { 1_000 } else { limit };
+            let mut due = self.real.list_due(shard, now, limit).await?;
+            if self.has(Flaw::DueIsReversed) {
+                due.reverse();
+            }
+            Ok(due)
+        }
+
+        async fn begin_idempotent(&self, record: &IdempotencyRecord, now: Timestamp) -> StoreResult<Idempotent> {
+            let mut record = record.clone();
+            if self.has(Flaw::ForgetsBody) {
+                record.body_hash.clear();
+            }
+            let now = if self.has(Flaw::NeverForgetsCalls) { Timestamp::UNIX_EPOCH } else { now };
+            match self.real.begin_idempotent(&record, now).await? {
+                Idempotent::UnderWay if self.has(Flaw::AlwaysBegins) => Ok(Idempotent::Begun),
+                known => Ok(known),
+            }
+        }
+    }
+}
