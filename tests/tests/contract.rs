@@ -5,6 +5,8 @@
 mod broken_store;
 #[path = "contract/broken_vault.rs"]
 mod broken_vault;
+#[path = "contract/store_flaws.rs"]
+mod store_flaws;
 
 use std::sync::Arc;
 
@@ -74,7 +76,7 @@ async fn every_flaw_of_a_store_is_found() {
     let engines = Engines::start(None).await.unwrap();
     let (real, sdk) = store(&engines).await.unwrap();
     let mut problems = Vec::new();
-    for (flaw, names) in broken_store::FOUND_BY {
+    for (flaw, names) in store_flaws::FOUND_BY {
         for name in *names {
             let broken = BrokenStore::new(Arc::clone(&real), sdk.clone(), TABLE, *flaw);
             let check = store_contract::checks().find(|check| check.name == *name).expect(name);
@@ -103,7 +105,7 @@ async fn every_flaw_of_a_vault_is_found() {
 async fn a_run_over_a_broken_store_names_what_failed_and_nothing_else() {
     let engines = Engines::start(None).await.unwrap();
     let (real, sdk) = store(&engines).await.unwrap();
-    let flaw = broken_store::Flaw::CommitForgetsFence;
+    let flaw = store_flaws::Flaw::CommitForgetsFence;
     let failures = store_contract::run(Arc::new(BrokenStore::new(real, sdk, TABLE, flaw))).await;
     let names: Vec<_> = failures.iter().map(|failure| failure.check).collect();
     assert_eq!(names, ["no_commit_under_an_older_fence"]);

@@ -180,7 +180,6 @@ async fn anybody_can_read_the_document() -> Result<()> {
     let world = World::new().await?;
     let answer = Backend::new(&world.stack.url, None).get("/v1/openapi.json").await?;
     assert_eq!(answer.headers["content-type"], "application/json");
-    assert_eq!(answer.body, assembled()?);
     assert_eq!(answer.text("/openapi"), "3.1.0");
     Ok(())
 }

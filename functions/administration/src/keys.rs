@@ -57,6 +57,9 @@ impl From<ApiKey> for KeyView {
     }
 }
 
+/// A page of keys.
+type KeyList = Listing<KeyView>;
+
 /// An API key that was just made.
 #[derive(Serialize, ToSchema)]
 #[schema(as = CreatedKey)]
@@ -87,13 +90,9 @@ pub async fn create(State(broker): State<Broker>, caller: Caller, Body(new): Bod
 #[utoipa::path(
     get, path = "/v1/keys", operation_id = "list_keys", tag = "administration",
     params(ListQuery<NoFilters>),
-    responses((status = 200, description = "A page of keys", body = Listing<KeyView>), AnyCall)
+    responses((status = 200, description = "A page of keys", body = KeyList), AnyCall)
 )]
-pub async fn list(
-    State(broker): State<Broker>,
-    caller: Caller,
-    query: ListQuery<NoFilters>,
-) -> Result<Json<Listing<KeyView>>> {
+pub async fn list(State(broker): State<Broker>, caller: Caller, query: ListQuery<NoFilters>) -> Result<Json<KeyList>> {
     let found = broker.list_keys(&caller, query.limit, query.cursor.as_deref()).await?;
     Ok(Json(page(found, KeyView::from)))
 }

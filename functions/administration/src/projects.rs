@@ -36,6 +36,9 @@ pub struct ProjectView {
     created_at: Timestamp,
 }
 
+/// A page of projects.
+type ProjectList = Listing<ProjectView>;
+
 impl From<Project> for ProjectView {
     fn from(project: Project) -> Self {
         Self {
@@ -70,13 +73,13 @@ pub async fn create(
 #[utoipa::path(
     get, path = "/v1/projects", operation_id = "list_projects", tag = "administration",
     params(ListQuery<NoFilters>),
-    responses((status = 200, description = "A page of projects", body = Listing<ProjectView>), AnyCall)
+    responses((status = 200, description = "A page of projects", body = ProjectList), AnyCall)
 )]
 pub async fn list(
     State(broker): State<Broker>,
     caller: Caller,
     query: ListQuery<NoFilters>,
-) -> Result<Json<Listing<ProjectView>>> {
+) -> Result<Json<ProjectList>> {
     let found = broker
         .list_projects(&caller, query.limit, query.cursor.as_deref())
         .await?;

@@ -7,7 +7,7 @@ use grantkeeper::broker::Broker;
 use grantkeeper::broker::connect_page::ConnectPage;
 use grantkeeper::broker::start_flow::{Choice, Started};
 use grantkeeper::error::{BrowserRefusal, Error};
-use grantkeeper::inbound::openapi::{Problem, RefusalPage};
+use grantkeeper::inbound::openapi::{FailurePage, RefusalPage};
 use grantkeeper::inbound::{body, html};
 use grantkeeper::model::flow::{FlowStatus, LIFETIME_SECONDS};
 use grantkeeper::secret::Secret;
@@ -25,7 +25,7 @@ use utoipa::ToSchema;
             body = String, content_type = "text/html"),
         (status = 404, response = RefusalPage),
         (status = 410, response = RefusalPage),
-        Problem<500>, Problem<503>
+        (status = 503, response = FailurePage)
     )
 )]
 pub async fn show(State(broker): State<Broker>, Path(token): Path<String>) -> Response {
@@ -62,7 +62,7 @@ pub async fn show(State(broker): State<Broker>, Path(token): Path<String>) -> Re
         (status = 409, response = RefusalPage),
         (status = 410, response = RefusalPage),
         (status = 422, response = RefusalPage),
-        Problem<500>, Problem<503>
+        (status = 503, response = FailurePage)
     )
 )]
 pub async fn start(State(broker): State<Broker>, Path(token): Path<String>, request: Request) -> Response {

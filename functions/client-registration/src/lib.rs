@@ -23,6 +23,9 @@ use utoipa::IntoParams;
 pub use openapi::openapi;
 use view::ClientView;
 
+/// A page of clients.
+type ClientList = Listing<ClientView>;
+
 /// The filters of the list.
 #[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
@@ -72,13 +75,9 @@ async fn register(
 #[utoipa::path(
     get, path = "/v1/clients", operation_id = "list_clients", tag = "clients",
     params(ProjectHeader, ListQuery<Filters>),
-    responses((status = 200, description = "A page of clients", body = Listing<ClientView>), AnyCall, Problem<422>)
+    responses((status = 200, description = "A page of clients", body = ClientList), AnyCall, Problem<422>)
 )]
-async fn list(
-    State(broker): State<Broker>,
-    caller: Caller,
-    query: ListQuery<Filters>,
-) -> Result<Json<Listing<ClientView>>> {
+async fn list(State(broker): State<Broker>, caller: Caller, query: ListQuery<Filters>) -> Result<Json<ClientList>> {
     let project = query.filters.project.as_ref();
     let found = broker
         .list_clients(&caller, project, query.limit, query.cursor.as_deref())

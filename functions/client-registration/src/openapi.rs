@@ -3,13 +3,12 @@
 
 use grantkeeper::inbound::openapi::Flattened;
 use grantkeeper::model::client::ClientSettings;
-use utoipa::openapi::schema::{Object, OneOfBuilder, Schema, SchemaType, Type};
+use utoipa::openapi::schema::{AdditionalProperties, Object, OneOfBuilder, Schema, SchemaType, Type};
 use utoipa::openapi::{ObjectBuilder, RefOr};
 use utoipa::{Modify, OpenApi, ToSchema};
 
 /// A client to be registered.
 #[derive(ToSchema)]
-#[serde(deny_unknown_fields)]
 #[expect(dead_code, reason = "only described")]
 pub struct NewClient {
     #[serde(flatten)]
@@ -23,7 +22,6 @@ pub struct NewClient {
 
 /// A JSON merge patch (RFC 7396) of a client: what is absent stays, and null takes a member away.
 #[derive(ToSchema)]
-#[serde(deny_unknown_fields)]
 #[expect(dead_code, reason = "only described")]
 pub struct ClientChange {
     #[serde(flatten)]
@@ -58,7 +56,7 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
     Document::openapi()
 }
 
-/// Loosens the patch, and removes the settings, which no call has alone.
+/// Both refuse unknown fields; the patch need not have any. The settings go: no call has them alone.
 struct Bodies;
 
 impl Modify for Bodies {
@@ -67,6 +65,11 @@ impl Modify for Bodies {
             return;
         };
         components.schemas.remove("ClientSettings");
+        for body in ["NewClient", "ClientChange"] {
+            if let Some(RefOr::T(Schema::Object(body))) = components.schemas.get_mut(body) {
+                body.additional_properties = Some(Box::new(AdditionalProperties::FreeForm(false)));
+            }
+        }
         if let Some(RefOr::T(Schema::Object(patch))) = components.schemas.get_mut("ClientChange") {
             // It is fixed when the client is made.
             patch.properties.remove("project");

@@ -28,6 +28,9 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
     Document::openapi()
 }
 
+/// A page of credentials.
+type CredentialList = Listing<CredentialView>;
+
 /// The filters of the list.
 #[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
@@ -66,15 +69,11 @@ pub fn router(broker: Broker) -> Router {
     get, path = "/v1/credentials", operation_id = "list_credentials", tag = "credentials",
     params(ProjectHeader, ListQuery<Filters>),
     responses(
-        (status = 200, description = "A page of credentials", body = Listing<CredentialView>),
+        (status = 200, description = "A page of credentials", body = CredentialList),
         AnyCall, Problem<422>
     )
 )]
-async fn list(
-    State(broker): State<Broker>,
-    caller: Caller,
-    query: ListQuery<Filters>,
-) -> Result<Json<Listing<CredentialView>>> {
+async fn list(State(broker): State<Broker>, caller: Caller, query: ListQuery<Filters>) -> Result<Json<CredentialList>> {
     let Filters {
         project,
         owner,

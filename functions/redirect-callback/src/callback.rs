@@ -5,7 +5,7 @@ use axum::response::Response;
 use grantkeeper::broker::Broker;
 use grantkeeper::broker::receive_callback::{Callback, Returned};
 use grantkeeper::error::{BrowserRefusal, Error};
-use grantkeeper::inbound::openapi::{Problem, RefusalPage};
+use grantkeeper::inbound::openapi::{FailurePage, RefusalPage};
 use grantkeeper::inbound::{body, html};
 use lambda_http::http::{HeaderMap, StatusCode};
 
@@ -32,7 +32,7 @@ use lambda_http::http::{HeaderMap, StatusCode};
         (status = 409, response = RefusalPage),
         (status = 502, description = "A page that says that the provider did not finish the sign-in",
             body = String, content_type = "text/html"),
-        Problem<500>, Problem<503>
+        (status = 503, response = FailurePage)
     )
 )]
 pub async fn receive(

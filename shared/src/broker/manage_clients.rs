@@ -6,7 +6,7 @@ use super::Broker;
 use super::access::Caller;
 use super::register_client::parse_client;
 use crate::error::{Error, Result};
-use crate::model::client::Client;
+use crate::model::client::{Client, ClientSettings};
 use crate::model::ids::{ClientId, ProjectId};
 use crate::model::principal::{Projects, Role};
 use crate::store::Page;
@@ -78,15 +78,9 @@ impl Broker {
         // Null removes a member; null and absent settings are the same.
         merge(&mut merged, patch);
         let (mut settings, client_secret, _) = parse_client(merged)?;
-        self.validate_client(&settings, client_secret.as_ref(), None)?;
 
-        let mut client = Client {
-            version: old.version + 1,
-            disabled,
-            updated_at: self.now(),
-            ..old.clone()
-        };
-        if settings.issuer.is_some() && settings.issuer != old.settings.issuer {
+        let new_issuer = settings.issuer.is_some() && settings.issuer != old.settings.issuer;
+        if new_issuer {
             // A new issuer brings its own endpoints; those that were not typed anew are taken from it.
             for (new, old) in [
                 (
@@ -105,6 +99,16 @@ impl Broker {
                     *new = None;
                 }
             }
+        }
+        self.validate_client(&settings, client_secret.as_ref(), None)?;
+
+        let mut client = Client {
+            version: old.version + 1,
+            disabled,
+            updated_at: self.now(),
+            ..old.clone()
+        };
+        if settings.issuer.is_some() && (new_issuer || endpoints(&settings) != endpoints(&old.settings)) {
             let discovered = self.discover(&mut settings).await?;
             client.iss_required = discovered.iss_required;
             client.jwks_uri = discovered.jwks_uri;
@@ -165,6 +169,17 @@ impl Broker {
             })
         }
     }
+}
+
+/// What the metadata of an issuer supplies, and typed values must agree with.
+fn endpoints(settings: &ClientSettings) -> [&Option<String>; 5] {
+    [
+        &settings.authorization_endpoint,
+        &settings.token_endpoint,
+        &settings.revocation_endpoint,
+        &settings.introspection_endpoint,
+        &settings.userinfo_endpoint,
+    ]
 }
 
 /// JSON merge patch (RFC 7396 §2).

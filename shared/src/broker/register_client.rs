@@ -180,10 +180,10 @@ impl Broker {
         {
             fields.wrong("/header/prefix", "not_a_prefix", "At most 64 visible ASCII characters.");
         }
-        if let Some(test) = &settings.test_request {
-            if !test.path.starts_with('/') || test.path.starts_with("//") || test.path.chars().any(char::is_control) {
-                fields.wrong("/test_request/path", "not_a_path", "A path that begins with one slash.");
-            }
+        if let Some(test) = &settings.test_request
+            && (!test.path.starts_with('/') || test.path.starts_with("//") || test.path.chars().any(char::is_control))
+        {
+            fields.wrong("/test_request/path", "not_a_path", "A path that begins with one slash.");
         }
         if let Some(secret) = client_secret {
             let fits =

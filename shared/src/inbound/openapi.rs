@@ -3,7 +3,6 @@
 
 use std::collections::BTreeMap;
 
-use serde::Deserialize;
 use utoipa::openapi::header::Header;
 use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
@@ -33,7 +32,7 @@ use super::problem::WhoCanAct;
         (name = "credentials", description = "Standing authorizations and their access tokens"),
         (name = "administration", description = "Projects, API keys, health")
     ),
-    components(schemas(ProblemDocument), responses(RefusalPage)),
+    components(schemas(ProblemDocument), responses(RefusalPage, FailurePage)),
     modifiers(&Shared)
 )]
 pub struct Frame;
@@ -142,12 +141,11 @@ impl IntoResponses for WithBody {
 }
 
 /// An RFC 9457 problem document.
-#[derive(Deserialize, ToSchema)]
+#[derive(ToSchema)]
 #[schema(as = Problem)]
-#[serde(deny_unknown_fields)]
 pub struct ProblemDocument {
     /// `urn:grantkeeper:problem:` and the code.
-    #[serde(rename = "type")]
+    #[schema(rename = "type")]
     pub kind: String,
     /// One sentence, the same for every problem of this code.
     pub title: String,
@@ -166,8 +164,7 @@ pub struct ProblemDocument {
     /// The request, as the log names it.
     pub request_id: String,
     /// The fields that are wrong; with status 422.
-    #[serde(default)]
-    pub errors: Vec<WrongField>,
+    pub errors: Option<Vec<WrongField>>,
     /// Why new consent is needed, as a stable code; with `reauthorization_required`.
     pub reason: Option<String>,
     /// Where the owner consents again, where the project has such a page; with `reauthorization_required`.
@@ -179,8 +176,7 @@ pub struct ProblemDocument {
 }
 
 /// A field that is wrong.
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
+#[derive(ToSchema)]
 pub struct WrongField {
     /// JSON Pointer (RFC 6901) into the body.
     pub pointer: String,
@@ -198,6 +194,14 @@ pub struct WrongField {
     headers(("Grantkeeper-Code" = String, description = "The refusal, as a stable code"))
 )]
 pub struct RefusalPage(pub String);
+
+/// A page that asks the browser to come again.
+#[derive(ToResponse)]
+#[response(
+    description = "The broker or a dependency failed; nothing was consumed, so the browser may come again",
+    content_type = "text/html"
+)]
+pub struct FailurePage(pub String);
 
 /// The header that names the project.
 #[derive(IntoParams)]
@@ -228,7 +232,7 @@ pub struct IdempotencyHeader {
 }
 
 /// Turns each composition of flattened structs into one object. As compositions they could never hold: a part that
-/// refuses unknown fields refuses those of the other parts. The last part says whether the whole refuses unknown fields.
+/// refuses unknown fields refuses those of the other parts.
 pub struct Flattened;
 
 impl Modify for Flattened {
@@ -249,7 +253,6 @@ impl Modify for Flattened {
                 if let Some(object) = object(part, &parts) {
                     whole.properties.extend(object.properties.clone());
                     whole.required.extend(object.required.iter().cloned());
-                    whole.additional_properties = object.additional_properties.clone();
                 }
             }
             *schema = RefOr::T(Schema::Object(whole));
@@ -273,9 +276,14 @@ mod tests {
     use super::super::problem::Problem;
     use super::*;
     use crate::error::Error;
+    use std::collections::BTreeSet;
+    use utoipa::PartialSchema as _;
 
     #[test]
     fn a_problem_is_written_as_it_is_described() {
+        let RefOr::T(Schema::Object(described)) = ProblemDocument::schema() else {
+            panic!("a problem is an object");
+        };
         for error in [
             Error::NotFound,
             Error::field("/name", "missing_field", "This field is required."),
@@ -288,10 +296,11 @@ mod tests {
                 status: 401,
             },
         ] {
-            let problem = Problem::from(&error);
-            let document: ProblemDocument = serde_json::from_value(problem.body("req_1")).unwrap();
-            assert_eq!(document.who_can_act, problem.who_can_act);
-            assert!(PROBLEMS.iter().any(|(status, ..)| *status == document.status));
+            let body = Problem::from(&error).body("req_1");
+            let written: BTreeSet<&String> = body.as_object().unwrap().keys().collect();
+            assert!(written.is_subset(&described.properties.keys().collect()), "{body}");
+            assert!(written.is_superset(&described.required.iter().collect()), "{body}");
+            assert!(PROBLEMS.iter().any(|(status, ..)| body["status"] == *status), "{body}");
         }
     }
 }

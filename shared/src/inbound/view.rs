@@ -89,8 +89,8 @@ impl From<Credential> for CredentialView {
     }
 }
 
-/// An access token on its way to a program, with what is needed to use it; never a refresh token. The only place where
-/// a token becomes part of an answer.
+// The only place where a token becomes part of an answer.
+/// An access token, with what is needed to use it; never a refresh token.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Delivery)]
 pub struct DeliveryView<'a> {

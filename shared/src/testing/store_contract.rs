@@ -4,6 +4,7 @@
 //! forget one condition each, and has to name the check that finds them (`tests/tests/contract.rs`).
 
 mod clients;
+mod commit;
 mod credentials;
 mod due;
 mod exchange;
@@ -13,7 +14,7 @@ mod keys;
 mod parking;
 mod projects;
 mod refresh;
-mod refresh_end;
+mod release;
 mod sessions;
 mod steps;
 
@@ -34,7 +35,8 @@ pub fn checks() -> impl Iterator<Item = &'static Check<dyn Store>> {
         exchange::CHECKS,
         credentials::CHECKS,
         refresh::CHECKS,
-        refresh_end::CHECKS,
+        commit::CHECKS,
+        release::CHECKS,
         due::CHECKS,
         idempotency::CHECKS,
     ];

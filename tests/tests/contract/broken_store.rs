@@ -1,7 +1,9 @@
 //! A store that forgets one obligation and keeps all others.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use aws_sdk_dynamodb::Client as Sdk;
@@ -19,67 +21,10 @@ use grantkeeper::store::{
     ReleaseRefresh, Store, StoreError, StoreResult,
 };
 use grantkeeper::testing::fixtures::unique;
+use grantkeeper::testing::suite::RACERS;
 use grantkeeper::vault::root_key::Sealed;
 
-macro_rules! flaws {
-    ($($flaw:ident found by $($check:ident),+;)+) => {
-        /// What a broken store forgets.
-        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-        pub enum Flaw { $($flaw),+ }
-
-        /// The checks that have to notice each flaw.
-        pub const FOUND_BY: &[(Flaw, &[&str])] = &[$((Flaw::$flaw, &[$(stringify!($check)),+])),+];
-    };
-}
-
-flaws! {
-    SlugIsNotUnique found by a_slug_is_taken_once, of_racing_projects_one_has_the_slug;
-    PutAddsOnly found by a_put_replaces_the_key_of_the_same_hash;
-    UseBringsKeysBack found by a_use_of_a_deleted_key_brings_nothing_back;
-    InsertOverwrites found by a_session_is_inserted_once, a_token_is_inserted_once;
-    UpdateForgetsVersion found by an_update_of_another_version_is_refused;
-    UpdateLooksFirst found by of_racing_updates_of_a_client_one_wins;
-    DeleteFreesClientKey found by a_client_key_stays_taken_for_ever;
-    ListForgetsGlobals found by a_global_client_is_listed_for_every_project, pages_of_clients_bring_each_once;
-    ListForgetsProject found by a_client_is_listed_for_its_project_only;
-    PagesLoseTheirLast found by credentials_of_a_project_are_listed_by_id;
-    PagesNeverEnd found by credentials_of_a_project_are_listed_by_id;
-    StartForgetsSessionExpiry found by no_flow_starts_in_a_session_that_is_over;
-    StartForgetsOtherStarts found by no_flow_starts_when_another_came_first;
-    StartLooksFirst found by of_racing_starts_one_wins, of_racing_newer_starts_one_wins;
-    StartLeavesEarlierFlow found by a_newer_start_voids_the_earlier_flow;
-    StartReplacesParkedFlow found by no_newer_start_once_the_earlier_flow_is_parked;
-    ParkForgetsExpiry found by an_expired_flow_is_not_parked_and_stays_as_it_is;
-    ParkLooksFirst found by of_racing_callbacks_one_parks;
-    FailFromAnyState found by a_flow_fails_only_from_the_state_that_is_named;
-    ClaimLooksFirst found by of_racing_exchanges_one_is_claimed;
-    ClaimForgetsExpiry found by no_exchange_is_claimed_after_the_completion_code_expired;
-    ReleaseAlwaysWins found by of_racing_releases_one_wins, only_an_exchange_is_released;
-    CompleteForgetsFlow found by only_the_flow_that_is_exchanged_is_completed, of_racing_completions_one_is_done;
-    CompleteForgetsName found by a_taken_name_leaves_the_flow_in_exchange, of_racing_flows_one_gets_the_name;
-    FindForgetsProject found by a_credential_is_not_found_under_another_project, no_lease_under_another_project;
-    UpdateDropsLease found by an_update_leaves_the_refresh_record_alone;
-    UpdateForgetsOldName found by an_update_of_a_renamed_credential_is_refused;
-    RenameLooksFirst found by of_racing_renames_one_wins;
-    AcquireLooksFirst found by of_racing_workers_one_takes_the_lease;
-    AcquireForgetsLease found by no_lease_while_another_lives;
-    AcquireForgetsIntent found by no_lease_over_an_attempt_that_is_left;
-    AcquireForgetsGeneration found by no_lease_on_another_generation;
-    RefusalHasNoImage found by no_lease_while_another_lives, of_racing_workers_one_takes_the_lease;
-    CommitForgetsFence found by no_commit_under_an_older_fence;
-    CommitForgetsAttempt found by no_commit_of_another_attempt;
-    CommitForgetsGeneration found by no_commit_on_another_generation;
-    CommitRefusesRepetition found by a_repeated_commit_is_applied_once;
-    CommitForgetsDueTime found by a_commit_moves_the_due_time;
-    ReleaseForgetsFence found by no_release_under_an_older_fence;
-    ReleaseDropsIntent found by a_release_can_keep_the_intent, a_kept_intent_is_taken_over_at_once;
-    DueForgetsTime found by only_what_is_due_is_listed;
-    DueForgetsLimit found by no_more_than_the_limit_is_listed;
-    DueIsReversed found by the_longest_overdue_comes_first;
-    AlwaysBegins found by a_repetition_meets_the_call_under_way, of_racing_calls_one_begins;
-    ForgetsBody found by another_body_is_recognised;
-    NeverForgetsCalls found by a_forgotten_call_begins_anew;
-}
+use super::store_flaws::Flaw;
 
 /// The store with its flaw, in front of the real one.
 pub struct BrokenStore {
@@ -88,6 +33,7 @@ pub struct BrokenStore {
     table: &'static str,
     flaw: Flaw,
     homes: Mutex<HashMap<CredentialId, ProjectId>>,
+    looks: AtomicUsize,
 }
 
 impl BrokenStore {
@@ -98,11 +44,28 @@ impl BrokenStore {
             table,
             flaw,
             homes: Mutex::default(),
+            looks: AtomicUsize::new(0),
         }
     }
 
     fn has(&self, flaw: Flaw) -> bool {
         self.flaw == flaw
+    }
+
+    /// What a store that looks first makes of what it found. The other racers look as well before it goes on, so that the
+    /// flaw shows however they interleave; outside of a race it waits for half a second.
+    async fn looked(&self, flaw: Flaw, is_free: bool) -> bool {
+        if !self.has(flaw) {
+            return false;
+        }
+        self.looks.fetch_add(1, Ordering::Relaxed);
+        for _ in 0..50 {
+            if self.looks.load(Ordering::Relaxed) >= RACERS {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        is_free
     }
 
     /// The project in which a credential was stored.
@@ -214,7 +177,7 @@ broken! {
         async fn update_client(&self, client: &Client) -> StoreResult<()> {
             let mut client = client.clone();
             let next = self.real.find_client(&client.id).await?.map_or(0, |found| found.version + 1);
-            let looked = self.has(Flaw::UpdateLooksFirst) && next == client.version;
+            let looked = self.looked(Flaw::UpdateLooksFirst, next == client.version).await;
             if self.has(Flaw::UpdateForgetsVersion) {
                 client.version = next;
             }
@@ -242,7 +205,7 @@ broken! {
             let now = if self.has(Flaw::StartForgetsSessionExpiry) { session.created_at } else { now };
             let mut session = session.clone();
             let found = self.real.find_session(&session.project, &session.id).await?.and_then(|found| found.flow);
-            let looked = self.has(Flaw::StartLooksFirst) && found == session.flow;
+            let looked = self.looked(Flaw::StartLooksFirst, found == session.flow).await;
             if self.has(Flaw::StartForgetsOtherStarts) {
                 session.flow = found;
             }
@@ -263,9 +226,9 @@ broken! {
         async fn park_flow(&self, flow: &Flow, parking: &Parking, now: Timestamp) -> StoreResult<bool> {
             let now = if self.has(Flaw::ParkForgetsExpiry) { flow.created_at } else { now };
             let found = self.real.find_flow(&flow.project, &flow.id).await?;
-            let parked = self.real.park_flow(flow, parking, now).await?;
-            let looked = self.has(Flaw::ParkLooksFirst);
-            Ok(if looked { found.is_some_and(|found| found.status == FlowStatus::Pending) } else { parked })
+            let is_pending = found.is_some_and(|found| found.status == FlowStatus::Pending);
+            let looked = self.looked(Flaw::ParkLooksFirst, is_pending).await;
+            Ok(self.real.park_flow(flow, parking, now).await? || looked)
         }
 
         async fn fail_flow(&self, flow: &Flow, from: FlowStatus, problem: &str, now: Timestamp) -> StoreResult<bool> {
@@ -277,9 +240,9 @@ broken! {
         async fn claim_exchange(&self, flow: &Flow, until: Timestamp, now: Timestamp) -> StoreResult<bool> {
             let now = if self.has(Flaw::ClaimForgetsExpiry) { flow.created_at } else { now };
             let found = self.real.find_flow(&flow.project, &flow.id).await?;
-            let claimed = self.real.claim_exchange(flow, until, now).await?;
-            let looked = self.has(Flaw::ClaimLooksFirst);
-            Ok(if looked { found.is_some_and(|found| found.status == FlowStatus::Parked) } else { claimed })
+            let is_parked = found.is_some_and(|found| found.status == FlowStatus::Parked);
+            let looked = self.looked(Flaw::ClaimLooksFirst, is_parked).await;
+            Ok(self.real.claim_exchange(flow, until, now).await? || looked)
         }
 
         async fn release_exchange(&self, flow: &Flow) -> StoreResult<bool> {
@@ -328,7 +291,7 @@ broken! {
         async fn update_credential(&self, old: &Credential, new: &Credential) -> StoreResult<()> {
             let mut old = old.clone();
             if let Some(found) = self.real.find_credential(&old.project, &old.id).await? {
-                if self.has(Flaw::RenameLooksFirst) && found.name == old.name {
+                if self.looked(Flaw::RenameLooksFirst, found.name == old.name).await {
                     return self.real.update_credential(&old, new).await.or(Ok(()));
                 }
                 if self.has(Flaw::UpdateForgetsOldName) {
@@ -350,11 +313,11 @@ broken! {
         ) -> StoreResult<Attempted> {
             let mut acquire = acquire.clone();
             if let Some(found) = self.real.find_credential(project, id).await? {
+                if self.looked(Flaw::AcquireLooksFirst, found.lease.is_none()).await {
+                    self.real.acquire_refresh(project, id, &acquire).await?;
+                    return Ok(Attempted::Applied(Box::new(found)));
+                }
                 match self.flaw {
-                    Flaw::AcquireLooksFirst if found.lease.is_none() => {
-                        self.real.acquire_refresh(project, id, &acquire).await?;
-                        return Ok(Attempted::Applied(Box::new(found)));
-                    }
                     Flaw::AcquireForgetsLease => acquire.now = Timestamp::MAX_UTC,
                     Flaw::AcquireForgetsIntent => acquire.take_over = found.intent.map(|intent| intent.attempt),
                     Flaw::AcquireForgetsGeneration => acquire.generation = found.generation,

@@ -13,6 +13,7 @@ checks!(dyn Store:
     a_repetition_gets_the_answer,
     another_body_is_recognised,
     an_abandoned_call_can_be_repeated,
+    a_call_that_never_ended_begins_anew_after_a_minute,
     a_forgotten_call_begins_anew,
     calls_do_not_mix,
 );
@@ -79,6 +80,27 @@ async fn an_abandoned_call_can_be_repeated(store: &dyn Store) -> Held {
     store.abandon_idempotent(&record).await?;
     // Nothing is known about it, so it may even have another body.
     ensure_begin(store, &other_body(&record), Idempotent::Begun).await
+}
+
+async fn a_call_that_never_ended_begins_anew_after_a_minute(store: &dyn Store) -> Held {
+    let record = fixtures::idempotency_record();
+    ensure_begin(store, &record, Idempotent::Begun).await?;
+    let minute = start() + Duration::minutes(1);
+    let before = store
+        .begin_idempotent(&record, minute - Duration::milliseconds(1))
+        .await?;
+    ensure_eq!(before, Idempotent::UnderWay, "what is known within the minute");
+    ensure_eq!(
+        store.begin_idempotent(&record, minute).await?,
+        Idempotent::Begun,
+        "what is known after it"
+    );
+    ensure_eq!(
+        store.begin_idempotent(&record, minute).await?,
+        Idempotent::UnderWay,
+        "what is known then"
+    );
+    Ok(())
 }
 
 async fn a_forgotten_call_begins_anew(store: &dyn Store) -> Held {

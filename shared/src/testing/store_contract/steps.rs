@@ -6,7 +6,7 @@ use crate::model::credential::Credential;
 use crate::model::flow::Flow;
 use crate::model::ids::ProjectId;
 use crate::model::session::Session;
-use crate::store::{AcquireRefresh, Attempted, Completion, Page, Store, StoreResult};
+use crate::store::{AcquireRefresh, Attempted, Completion, Page, ReleaseRefresh, Store, StoreResult};
 use crate::testing::fixtures::{self, start};
 use crate::testing::suite::{Broken, ensure, ensure_eq};
 
@@ -138,6 +138,26 @@ pub async fn acquire(store: &dyn Store, credential: &Credential, with: &AcquireR
 pub async fn leased(store: &dyn Store) -> Result<Credential, Broken> {
     let credential = credential(store).await?;
     acquire(store, &credential, &fixtures::acquire(&credential, start())).await
+}
+
+/// Another worker takes over the attempt that a credential shows, after its lease.
+pub async fn overtaken(store: &dyn Store, dead: &Credential) -> Result<Credential, Broken> {
+    let take_over = dead.intent.as_ref().map(|intent| intent.attempt.clone());
+    let later = start() + Duration::hours(1);
+    acquire(
+        store,
+        dead,
+        &AcquireRefresh {
+            take_over,
+            ..fixtures::acquire(dead, later)
+        },
+    )
+    .await
+}
+
+/// Ends an attempt without tokens.
+pub async fn released(store: &dyn Store, of: &Credential, release: &ReleaseRefresh) -> Result<Credential, Broken> {
+    applied(store.release_refresh(&of.project, &of.id, release).await?)
 }
 
 /// Walks over a list and gives all of it. A page may be short of the limit, never over it.
