@@ -94,7 +94,7 @@ fn show(returned: Returned) -> Response {
         Returned::Waiting => html::message(
             StatusCode::OK,
             "You have signed in",
-            "The application that sent you here now finishes the connection.",
+            "The application that sent you here now finishes the rest.",
             "You can close this page and go back to it.",
             &[],
         ),
@@ -102,7 +102,7 @@ fn show(returned: Returned) -> Response {
             StatusCode::OK,
             "Connected",
             &format!(
-                "The connection “{}” is ready. Its id is {}.",
+                "The credential “{}” is ready. Its id is {}.",
                 credential.name, credential.id
             ),
             "You can close this page.",

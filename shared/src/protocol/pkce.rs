@@ -30,7 +30,7 @@ mod tests {
             240, 91, 88, 5, 88, 83, 132, 141, 121,
         ];
         let verifier = verifier(&octets);
-        assert!(verifier.matches(b"dBjftJeZ4CVP-mB92K27uhbUJU1r1r_wW1gFWFOEjXk"));
+        assert!(verifier.matches(b"dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"));
         assert_eq!(challenge(&verifier), "E9Melhoa2OwvFrEMTJguCHaeK1t8URWWbuGJSstw-cM");
     }
 }
