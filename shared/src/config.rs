@@ -59,35 +59,21 @@ impl Config {
 
         let public_url = need("GRANTKEEPER_PUBLIC_URL")?;
         let parsed = Url::parse(&public_url).map_err(|_| {
-            invalid(
-                "GRANTKEEPER_PUBLIC_URL",
-                "it must be an absolute URL like https://auth.example.com",
-            )
+            invalid("GRANTKEEPER_PUBLIC_URL", "it must be an absolute URL like https://auth.example.com")
         })?;
-        let loopback = parsed
-            .host_str()
-            .is_some_and(|host| host == "127.0.0.1" || host == "localhost");
+        let loopback = parsed.host_str().is_some_and(|host| host == "127.0.0.1" || host == "localhost");
         if parsed.scheme() != "https" && !(parsed.scheme() == "http" && loopback) {
-            return Err(invalid(
-                "GRANTKEEPER_PUBLIC_URL",
-                "it must use https (http only on loopback)",
-            ));
+            return Err(invalid("GRANTKEEPER_PUBLIC_URL", "it must use https (http only on loopback)"));
         }
         if parsed.query().is_some() || parsed.fragment().is_some() || parsed.path() != "/" {
-            return Err(invalid(
-                "GRANTKEEPER_PUBLIC_URL",
-                "it must be an origin, without path, query or fragment",
-            ));
+            return Err(invalid("GRANTKEEPER_PUBLIC_URL", "it must be an origin, without path, query or fragment"));
         }
 
         let bootstrap_key_sha256 = get("GRANTKEEPER_BOOTSTRAP_KEY_SHA256");
         if let Some(hash) = &bootstrap_key_sha256
             && (hash.len() != 64 || !hash.bytes().all(|byte| byte.is_ascii_hexdigit()))
         {
-            return Err(invalid(
-                "GRANTKEEPER_BOOTSTRAP_KEY_SHA256",
-                "it must be 64 hexadecimal digits",
-            ));
+            return Err(invalid("GRANTKEEPER_BOOTSTRAP_KEY_SHA256", "it must be 64 hexadecimal digits"));
         }
 
         Ok(Self {
@@ -136,10 +122,7 @@ pub fn local_keys() -> BTreeMap<String, String> {
 /// The log level (`GRANTKEEPER_LOG`, default `info`), in the syntax of `tracing_subscriber::EnvFilter`.
 #[expect(clippy::disallowed_methods, reason = "configuration reads the environment")]
 pub fn log_filter() -> String {
-    std::env::var("GRANTKEEPER_LOG")
-        .ok()
-        .filter(|level| !level.is_empty())
-        .unwrap_or_else(|| "info".to_owned())
+    std::env::var("GRANTKEEPER_LOG").ok().filter(|level| !level.is_empty()).unwrap_or_else(|| "info".to_owned())
 }
 
 #[cfg(test)]
@@ -147,13 +130,9 @@ mod tests {
     use super::*;
 
     fn vars(url: &str) -> BTreeMap<String, String> {
-        [
-            ("GRANTKEEPER_PUBLIC_URL", url),
-            ("GRANTKEEPER_TABLE", "t"),
-            ("GRANTKEEPER_ROOT_KEY", "k"),
-        ]
-        .map(|(name, value)| (name.to_owned(), value.to_owned()))
-        .into()
+        [("GRANTKEEPER_PUBLIC_URL", url), ("GRANTKEEPER_TABLE", "t"), ("GRANTKEEPER_ROOT_KEY", "k")]
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .into()
     }
 
     #[test]
@@ -161,27 +140,15 @@ mod tests {
         let mut vars = vars("https://auth.example.com");
         vars.remove("GRANTKEEPER_TABLE");
         let error = Config::from_map(&vars).err().map(|error| error.to_string());
-        assert_eq!(
-            error.as_deref(),
-            Some("the environment variable GRANTKEEPER_TABLE is not set")
-        );
+        assert_eq!(error.as_deref(), Some("the environment variable GRANTKEEPER_TABLE is not set"));
     }
 
     #[test]
     fn the_public_url_must_be_an_https_origin() {
-        for bad in [
-            "http://auth.example.com",
-            "auth.example.com",
-            "https://a.example/path",
-            "https://a.example/?q",
-        ] {
+        for bad in ["http://auth.example.com", "auth.example.com", "https://a.example/path", "https://a.example/?q"] {
             assert!(Config::from_map(&vars(bad)).is_err(), "{bad}");
         }
-        for good in [
-            "https://auth.example.com",
-            "https://auth.example.com/",
-            "http://127.0.0.1:8080",
-        ] {
+        for good in ["https://auth.example.com", "https://auth.example.com/", "http://127.0.0.1:8080"] {
             let config = Config::from_map(&vars(good)).unwrap();
             assert!(!config.public_url.ends_with('/'));
         }

@@ -177,11 +177,7 @@ pub enum BrowserRefusal {
 impl Error {
     /// One wrong field.
     pub fn field(pointer: impl Into<String>, code: &'static str, detail: impl Into<String>) -> Self {
-        Self::Invalid(vec![FieldError {
-            pointer: pointer.into(),
-            code,
-            detail: detail.into(),
-        }])
+        Self::Invalid(vec![FieldError { pointer: pointer.into(), code, detail: detail.into() }])
     }
 }
 

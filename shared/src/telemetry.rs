@@ -19,24 +19,12 @@ pub fn init() {
         METRICS.store(true, Ordering::Relaxed);
         let filter = EnvFilter::try_new(crate::config::log_filter()).unwrap_or_else(|_| EnvFilter::new("info"));
         // The HTTP and AWS crates can log headers and bodies below "warn", so no setting of ours lets them.
-        let filter = [
-            "hyper",
-            "hyper_util",
-            "reqwest",
-            "aws",
-            "aws_config",
-            "aws_smithy_runtime",
-            "rustls",
-            "h2",
-        ]
-        .into_iter()
-        .filter_map(|target| format!("{target}=warn").parse().ok())
-        .fold(filter, EnvFilter::add_directive);
-        let subscriber = tracing_subscriber::fmt()
-            .json()
-            .flatten_event(true)
-            .with_current_span(false)
-            .with_env_filter(filter);
+        let filter = ["hyper", "hyper_util", "reqwest", "aws", "aws_config", "aws_smithy_runtime", "rustls", "h2"]
+            .into_iter()
+            .filter_map(|target| format!("{target}=warn").parse().ok())
+            .fold(filter, EnvFilter::add_directive);
+        let subscriber =
+            tracing_subscriber::fmt().json().flatten_event(true).with_current_span(false).with_env_filter(filter);
         // A second subscriber in one process (tests) is not an error.
         drop(subscriber.try_init());
     });

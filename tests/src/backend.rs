@@ -33,26 +33,14 @@ impl Answer {
 
     /// A text of the body by JSON Pointer, or an empty text.
     pub fn text(&self, pointer: &str) -> String {
-        self.body
-            .pointer(pointer)
-            .and_then(Value::as_str)
-            .unwrap_or_default()
-            .to_owned()
+        self.body.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned()
     }
 
     /// The `code` and `pointer` of every field error, sorted.
     pub fn field_errors(&self) -> Vec<(String, String)> {
-        let errors = self
-            .body
-            .get("errors")
-            .and_then(Value::as_array)
-            .cloned()
-            .unwrap_or_default();
+        let errors = self.body.get("errors").and_then(Value::as_array).cloned().unwrap_or_default();
         let part = |error: &Value, name: &str| error.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
-        let mut errors: Vec<_> = errors
-            .iter()
-            .map(|error| (part(error, "pointer"), part(error, "code")))
-            .collect();
+        let mut errors: Vec<_> = errors.iter().map(|error| (part(error, "pointer"), part(error, "code"))).collect();
         errors.sort();
         errors
     }
@@ -61,12 +49,7 @@ impl Answer {
 impl Backend {
     /// A caller of the API at this URL, with this key.
     pub fn new(url: &str, key: Option<&str>) -> Self {
-        Self {
-            http: crate::browser::http(),
-            url: url.to_owned(),
-            key: key.map(str::to_owned),
-            headers: Vec::new(),
-        }
+        Self { http: crate::browser::http(), url: url.to_owned(), key: key.map(str::to_owned), headers: Vec::new() }
     }
 
     /// The same caller with one more header.
@@ -88,14 +71,12 @@ impl Backend {
 
     /// POST with a JSON body.
     pub async fn post(&self, path: &str, body: Value) -> anyhow::Result<Answer> {
-        self.send(Method::POST, path, Some(("application/json", body.to_string())))
-            .await
+        self.send(Method::POST, path, Some(("application/json", body.to_string()))).await
     }
 
     /// PATCH with a JSON body.
     pub async fn patch(&self, path: &str, body: Value) -> anyhow::Result<Answer> {
-        self.send(Method::PATCH, path, Some(("application/json", body.to_string())))
-            .await
+        self.send(Method::PATCH, path, Some(("application/json", body.to_string()))).await
     }
 
     /// DELETE.
@@ -118,10 +99,6 @@ impl Backend {
         let response = request.send().await.with_context(|| format!("no answer from {path}"))?;
         let (status, headers) = (response.status(), response.headers().clone());
         let text = response.text().await?;
-        Ok(Answer {
-            status,
-            headers,
-            body: serde_json::from_str(&text).unwrap_or(Value::Null),
-        })
+        Ok(Answer { status, headers, body: serde_json::from_str(&text).unwrap_or(Value::Null) })
     }
 }

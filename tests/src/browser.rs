@@ -1,5 +1,6 @@
 //! A browser: a cookie jar, and redirects that are followed one by one.
 
+use std::collections::BTreeMap;
 use std::sync::Once;
 
 use anyhow::{Context as _, ensure};
@@ -15,9 +16,7 @@ pub fn http() -> reqwest::Client {
 
 fn builder() -> reqwest::ClientBuilder {
     PROVIDER.call_once(|| drop(rustls::crypto::aws_lc_rs::default_provider().install_default()));
-    reqwest::Client::builder()
-        .redirect(reqwest::redirect::Policy::none())
-        .no_proxy()
+    reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).no_proxy()
 }
 
 /// A browser with a cookie jar of its own.
@@ -40,10 +39,7 @@ pub struct Page {
 impl Page {
     /// The code of a refusal, or an empty text.
     pub fn code(&self) -> &str {
-        self.headers
-            .get("grantkeeper-code")
-            .and_then(|value| value.to_str().ok())
-            .unwrap_or_default()
+        self.headers.get("grantkeeper-code").and_then(|value| value.to_str().ok()).unwrap_or_default()
     }
 
     /// Where a redirect leads.
@@ -62,9 +58,7 @@ impl Default for Browser {
 impl Browser {
     /// A new browser.
     pub fn new() -> Self {
-        Self {
-            http: builder().cookie_store(true).build().expect("an HTTP client"),
-        }
+        Self { http: builder().cookie_store(true).build().expect("an HTTP client") }
     }
 
     /// The client behind it.
@@ -79,27 +73,13 @@ impl Browser {
 
     /// Posts a form from our own page, without following.
     pub async fn post(&self, url: &str, form: &[(&str, &str)]) -> anyhow::Result<Page> {
-        page(
-            self.http
-                .post(url)
-                .header("Sec-Fetch-Site", "same-origin")
-                .form(form)
-                .send()
-                .await?,
-        )
-        .await
+        page(self.http.post(url).header("Sec-Fetch-Site", "same-origin").form(form).send().await?).await
     }
 
     /// Presses the button of a connect page and returns the authorization URL.
     pub async fn start(&self, connect_url: &str, form: &[(&str, &str)]) -> anyhow::Result<Url> {
         let pressed = self.post(connect_url, form).await?;
-        ensure!(
-            pressed.status == StatusCode::SEE_OTHER,
-            "{}: {} {}",
-            pressed.status,
-            pressed.code(),
-            pressed.text
-        );
+        ensure!(pressed.status == StatusCode::SEE_OTHER, "{}: {} {}", pressed.status, pressed.code(), pressed.text);
         pressed.location()
     }
 
@@ -116,16 +96,21 @@ impl Browser {
         form.push(("username".to_owned(), user.to_owned()));
         form.push(("decision".to_owned(), decision.to_owned()));
         let answered = page(self.http.post(endpoint).form(&form).send().await?).await?;
-        answered
-            .location()
-            .with_context(|| format!("the sandbox answered {} {}", answered.status, answered.text))
+        answered.location().with_context(|| format!("the sandbox answered {} {}", answered.status, answered.text))
     }
 }
 
+/// The parameters of a URL's query. One that occurs twice has the value `twice`.
+pub fn parameters(url: &Url) -> BTreeMap<String, String> {
+    let mut found = BTreeMap::new();
+    for (name, value) in url.query_pairs() {
+        if found.insert(name.to_string(), value.to_string()).is_some() {
+            found.insert(name.to_string(), "twice".to_owned());
+        }
+    }
+    found
+}
+
 async fn page(response: reqwest::Response) -> anyhow::Result<Page> {
-    Ok(Page {
-        status: response.status(),
-        headers: response.headers().clone(),
-        text: response.text().await?,
-    })
+    Ok(Page { status: response.status(), headers: response.headers().clone(), text: response.text().await? })
 }

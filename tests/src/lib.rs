@@ -6,8 +6,10 @@ pub mod backend;
 pub mod browser;
 pub mod oidc_provider;
 pub mod port;
+pub mod proxy;
 pub mod world;
 
 pub use backend::{Answer, Backend};
-pub use browser::{Browser, Page};
+pub use browser::{Browser, Page, parameters};
+pub use proxy::{Proxy, Reply};
 pub use world::World;

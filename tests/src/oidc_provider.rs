@@ -116,9 +116,7 @@ impl OidcProvider {
     pub async fn token_requests(&self) -> anyhow::Result<Vec<TokenRequest>> {
         let url = format!("{}/test/token-requests", self.issuer);
         let list: Vec<Value> = self.http.get(url).send().await?.error_for_status()?.json().await?;
-        list.iter()
-            .map(|entry| token_request(entry).context("an entry of /test/token-requests"))
-            .collect()
+        list.iter().map(|entry| token_request(entry).context("an entry of /test/token-requests")).collect()
     }
 }
 
@@ -164,17 +162,14 @@ async fn start_on_port(
     let stdout = child.stdout.take().context("standard output is piped")?;
 
     // A server that has ended already is reported below, with its log.
-    let _ = stdin
-        .write_all(format!("{}\n", configuration(options)).as_bytes())
-        .await;
+    let _ = stdin.write_all(format!("{}\n", configuration(options)).as_bytes()).await;
 
     let mut lines = BufReader::new(stdout).lines();
     match timeout(START_LIMIT, lines.next_line()).await {
         Ok(Ok(Some(line))) if line == "ready" => Ok(Some((child, stdin))),
         Ok(_) => {
-            let status = timeout(START_LIMIT, child.wait())
-                .await
-                .context("oidc-provider neither starts nor ends")??;
+            let status =
+                timeout(START_LIMIT, child.wait()).await.context("oidc-provider neither starts nor ends")??;
             if status.code() == Some(PORT_IS_TAKEN) {
                 return Ok(None);
             }
@@ -182,10 +177,7 @@ async fn start_on_port(
         }
         Err(_) => {
             child.kill().await?;
-            bail!(
-                "oidc-provider was not ready after {START_LIMIT:?}:\n{}",
-                written(&mut log)?
-            )
+            bail!("oidc-provider was not ready after {START_LIMIT:?}:\n{}", written(&mut log)?)
         }
     }
 }
@@ -237,10 +229,7 @@ pub async fn consent(
 
     for _ in 0..CONSENT_STEPS {
         let response = request.send().await.map_err(reqwest::Error::without_url)?;
-        ensure!(
-            *response.url() == url,
-            "the client followed a redirect by itself: build it with Policy::none()"
-        );
+        ensure!(*response.url() == url, "the client followed a redirect by itself: build it with Policy::none()");
 
         if response.status().is_redirection() {
             url = url.join(location(&response)?)?;
@@ -258,17 +247,11 @@ pub async fn consent(
             request = http.post(url.clone()).form(&form.filled_in(login));
         }
     }
-    bail!(
-        "no redirect to {redirect_uri_prefix} in {CONSENT_STEPS} steps; the last page was {}",
-        url.path()
-    )
+    bail!("no redirect to {redirect_uri_prefix} in {CONSENT_STEPS} steps; the last page was {}", url.path())
 }
 
 fn location(response: &reqwest::Response) -> anyhow::Result<&str> {
-    let value = response
-        .headers()
-        .get(reqwest::header::LOCATION)
-        .context("a redirect without Location")?;
+    let value = response.headers().get(reqwest::header::LOCATION).context("a redirect without Location")?;
     Ok(value.to_str()?)
 }
 
@@ -287,10 +270,7 @@ impl Form {
             let (tag, _) = input.split_once('>')?;
             Some((attribute(tag, "name")?, attribute(tag, "value").unwrap_or_default()))
         });
-        Some(Self {
-            action: attribute(tag, "action")?,
-            inputs: inputs.collect(),
-        })
+        Some(Self { action: attribute(tag, "action")?, inputs: inputs.collect() })
     }
 
     fn filled_in(self, login: &str) -> Vec<(String, String)> {

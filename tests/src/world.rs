@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, ensure};
 use chrono::{DateTime, Duration, Utc};
+use grantkeeper::store::dynamodb::DynamoDbStore;
 use grantkeeper::testing::FixedClock;
 use grantkeeper_local::stack::{Options, Stack};
 use grantkeeper_sandbox::{ClientSettings, LogEntry, Sandbox};
@@ -36,22 +37,11 @@ impl World {
     pub async fn with(change: impl FnOnce(Options) -> Options) -> anyhow::Result<Self> {
         let directory = tempfile::tempdir()?;
         let clock = FixedClock::at(now());
-        let options = Options {
-            clock: Arc::new(clock.clone()),
-            ephemeral: true,
-            ..Options::at(directory.path())
-        };
+        let options = Options { clock: Arc::new(clock.clone()), ephemeral: true, ..Options::at(directory.path()) };
         let stack = Stack::start(change(options)).await?;
-        let world = Self {
-            stack,
-            clock,
-            directory,
-        };
+        let world = Self { stack, clock, directory };
         let project = format!("/v1/projects/{}", world.stack.project);
-        let answer = world
-            .superuser()
-            .patch(&project, json!({ "return_urls": [RETURN_URL] }))
-            .await?;
+        let answer = world.superuser().patch(&project, json!({ "return_urls": [RETURN_URL] })).await?;
         ensure!(answer.status == StatusCode::OK, "{}", answer.body);
         Ok(world)
     }
@@ -99,11 +89,73 @@ impl World {
 
     /// The token requests that reached the sandbox.
     pub fn token_requests(&self) -> Vec<LogEntry> {
-        self.sandbox()
-            .log()
-            .into_iter()
-            .filter(|entry| entry.path == "/token")
-            .collect()
+        self.sandbox().log().into_iter().filter(|entry| entry.path == "/token").collect()
+    }
+
+    /// The token requests of one grant type.
+    pub fn requests_of(&self, grant_type: &str) -> Vec<LogEntry> {
+        let is_of = |entry: &LogEntry| entry.grant_type.as_deref() == Some(grant_type);
+        self.token_requests().into_iter().filter(is_of).collect()
+    }
+
+    /// Changes what the sandbox knows of a client.
+    pub async fn change_at_sandbox(&self, client_id: &str, change: Value) -> anyhow::Result<()> {
+        let sandbox = Backend::new(self.sandbox_url(), None);
+        let answer = sandbox.patch(&format!("/admin/clients/{client_id}"), change).await?;
+        ensure!(answer.status == StatusCode::OK, "{}", answer.body);
+        Ok(())
+    }
+
+    /// Withdraws at the sandbox whatever a person has granted.
+    pub async fn withdraw(&self, user: &str) -> anyhow::Result<()> {
+        let answer = Backend::new(self.sandbox_url(), None).post("/admin/revoke", json!({ "user": user })).await?;
+        ensure!(answer.status == StatusCode::OK, "{}", answer.body);
+        Ok(())
+    }
+
+    /// Calls the sandbox's API with an access token.
+    pub async fn call_api(&self, access_token: &str) -> anyhow::Result<Answer> {
+        Backend::new(self.sandbox_url(), Some(access_token)).get("/api/me").await
+    }
+
+    /// The store behind the stack.
+    pub fn store(&self) -> DynamoDbStore {
+        let table = self.stack.broker.config().table.clone();
+        DynamoDbStore::new(aws_sdk_dynamodb::Client::new(&self.stack.engines.sdk_config()), table)
+    }
+
+    /// What the vault holds of a credential or client of the default project, as it stands there.
+    pub async fn secret(&self, id: &str) -> anyhow::Result<String> {
+        let sdk = aws_sdk_secretsmanager::Client::new(&self.stack.engines.sdk_config());
+        let name = self.stack.broker.config().secret_name(self.stack.project.as_str(), id);
+        let answer = sdk.get_secret_value().secret_id(name).send().await?;
+        answer.secret_string.context("the secret has no text")
+    }
+
+    /// A key of this role for these projects. It works for `days`.
+    pub async fn key(&self, role: &str, projects: Value, days: i64) -> anyhow::Result<Answer> {
+        let expires_at = (self.stack.broker.now() + Duration::days(days)).to_rfc3339();
+        let body = json!({ "name": format!("a {role}"), "role": role, "projects": projects, "expires_at": expires_at });
+        let answer = self.superuser().post("/v1/keys", body).await?;
+        ensure!(answer.status == StatusCode::CREATED, "{}", answer.body);
+        Ok(answer)
+    }
+
+    /// A caller with a new key of this role for these projects.
+    pub async fn caller(&self, role: &str, projects: Value) -> anyhow::Result<Backend> {
+        let key = self.key(role, projects, 30).await?;
+        Ok(Backend::new(&self.stack.url, Some(&key.text("/key"))))
+    }
+
+    /// Another project; `patch` goes over the body. Returns its id.
+    pub async fn project(&self, patch: Value) -> anyhow::Result<String> {
+        let mut body = json!({ "name": "Other", "return_urls": [RETURN_URL] });
+        if let (Some(body), Value::Object(patch)) = (body.as_object_mut(), patch) {
+            body.extend(patch);
+        }
+        let answer = self.superuser().post("/v1/projects", body).await?;
+        ensure!(answer.status == StatusCode::CREATED, "{}", answer.body);
+        Ok(answer.text("/id"))
     }
 
     /// Registers a client at the sandbox and at the broker; `settings` are the sandbox's, `patch` goes over the body of
@@ -124,10 +176,7 @@ impl World {
         let answer = self.superuser().post("/v1/clients", body).await?;
         ensure!(answer.status == StatusCode::CREATED, "{}", answer.body);
         let redirect_uris = vec![answer.text("/redirect_uri")];
-        self.sandbox().register(ClientSettings {
-            redirect_uris,
-            ..settings
-        })?;
+        self.sandbox().register(ClientSettings { redirect_uris, ..settings })?;
         Ok(answer.text("/id"))
     }
 
@@ -153,12 +202,7 @@ impl World {
         let browser = Browser::new();
         let callback = self.to_callback(&browser, patch).await?;
         let returned = browser.get(callback.as_str()).await?;
-        ensure!(
-            returned.status == StatusCode::SEE_OTHER,
-            "{} {}",
-            returned.status,
-            returned.text
-        );
+        ensure!(returned.status == StatusCode::SEE_OTHER, "{} {}", returned.status, returned.text);
         let answer = self.complete(&returned.location()?, "ada").await?;
         ensure!(answer.status == StatusCode::CREATED, "{}", answer.body);
         Ok(answer.body)
@@ -166,12 +210,8 @@ impl World {
 
     /// Completes the flow that a return URL names, for this owner.
     pub async fn complete(&self, return_url: &Url, owner: &str) -> anyhow::Result<Answer> {
-        let part = |name: &str| {
-            return_url
-                .query_pairs()
-                .find(|(key, _)| key == name)
-                .map(|(_, value)| value.into_owned())
-        };
+        let part =
+            |name: &str| return_url.query_pairs().find(|(key, _)| key == name).map(|(_, value)| value.into_owned());
         let flow = part("flow").context("no flow in the return URL")?;
         let completion_code = part("completion_code").context("no completion_code in the return URL")?;
         let body = json!({ "completion_code": completion_code, "owner": owner });
@@ -180,16 +220,11 @@ impl World {
 
     /// Reads a token as the runner.
     pub async fn read_token(&self, credential: &str, body: Value) -> anyhow::Result<Answer> {
-        self.runner()
-            .post(&format!("/v1/credentials/{credential}/token"), body)
-            .await
+        self.runner().post(&format!("/v1/credentials/{credential}/token"), body).await
     }
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the test's clock begins now, and then stands still"
-)]
+#[expect(clippy::disallowed_methods, reason = "the test's clock begins now, and then stands still")]
 fn now() -> DateTime<Utc> {
     Utc::now()
 }

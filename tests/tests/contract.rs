@@ -37,10 +37,7 @@ fn vault(engines: &Engines) -> Arc<dyn Vault> {
 }
 
 fn assert_none(failures: &[Failure]) {
-    let report: String = failures
-        .iter()
-        .map(|failure| format!("\n  {}: {}", failure.check, failure.reason))
-        .collect();
+    let report: String = failures.iter().map(|failure| format!("\n  {}: {}", failure.check, failure.reason)).collect();
     assert!(failures.is_empty(), "{} checks failed:{report}", failures.len());
 }
 

@@ -59,10 +59,7 @@ fn routes() -> Result<BTreeSet<String>> {
     for function in fs::read_dir(root().join("functions"))? {
         let source = fs::read_to_string(function?.path().join("src/lib.rs"))?;
         for route in source.split(".route(").skip(1) {
-            let path = route
-                .trim_start()
-                .strip_prefix('"')
-                .and_then(|rest| rest.split('"').next());
+            let path = route.trim_start().strip_prefix('"').and_then(|rest| rest.split('"').next());
             routes.insert(path.context("a route is not a literal")?.to_owned());
         }
     }
@@ -83,18 +80,12 @@ fn references<'a>(value: &'a Value, found: &mut BTreeSet<&'a str>) {
 #[test]
 #[expect(clippy::disallowed_methods, reason = "a switch for whoever changed the API")]
 fn the_committed_document_is_what_the_code_says() -> Result<()> {
-    let (path, document) = (
-        root().join(COMMITTED),
-        serde_json::to_string_pretty(&assembled()?)? + "\n",
-    );
+    let (path, document) = (root().join(COMMITTED), serde_json::to_string_pretty(&assembled()?)? + "\n");
     if std::env::var("UPDATE_OPENAPI").is_ok() {
         fs::write(&path, &document)?;
     }
     let committed = fs::read_to_string(&path)?;
-    ensure!(
-        committed == document,
-        "{COMMITTED} is stale. Write it again with: {AGAIN}"
-    );
+    ensure!(committed == document, "{COMMITTED} is stale. Write it again with: {AGAIN}");
     Ok(())
 }
 
@@ -116,23 +107,13 @@ fn every_reference_leads_somewhere_and_every_component_is_referred_to() -> Resul
 #[test]
 fn every_operation_has_a_name_of_its_own_words_and_a_known_tag() -> Result<()> {
     let document = assembled()?;
-    let tags: BTreeSet<_> = document["tags"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .map(|tag| tag["name"].as_str())
-        .collect();
+    let tags: BTreeSet<_> = document["tags"].as_array().into_iter().flatten().map(|tag| tag["name"].as_str()).collect();
     let mut names = BTreeSet::new();
     for (call, operation) in operations(&document) {
-        assert!(
-            names.insert(operation["operationId"].as_str()),
-            "{call:?}: its operationId is another's"
-        );
+        assert!(names.insert(operation["operationId"].as_str()), "{call:?}: its operationId is another's");
         assert!(operation.contains_key("summary"), "{call:?} has no summary");
         assert!(
-            operation["tags"]
-                .as_array()
-                .is_some_and(|own| own.iter().all(|tag| tags.contains(&tag.as_str()))),
+            operation["tags"].as_array().is_some_and(|own| own.iter().all(|tag| tags.contains(&tag.as_str()))),
             "{call:?}"
         );
     }
@@ -146,30 +127,15 @@ async fn the_routers_serve_what_the_document_says_and_nothing_else() -> Result<(
     let paths: BTreeSet<String> = documented.keys().map(|(path, _)| path.clone()).collect();
     assert_eq!(routes()?, paths);
     for path in paths {
-        let concrete: Vec<&str> = path
-            .split('/')
-            .map(|part| if part.starts_with('{') { "x" } else { part })
-            .collect();
+        let concrete: Vec<&str> = path.split('/').map(|part| if part.starts_with('{') { "x" } else { part }).collect();
         for method in METHODS {
             let call = (path.clone(), method.to_string());
             let answer = stranger.send(method, &concrete.join("/"), None).await?;
             let served = !["not_found", "method_not_allowed"].contains(&answer.code());
-            assert_eq!(
-                served,
-                documented.contains_key(&call),
-                "{call:?} answers {}",
-                answer.status
-            );
+            assert_eq!(served, documented.contains_key(&call), "{call:?} answers {}", answer.status);
             // An operation is open where it takes the document's security back.
-            let open = documented
-                .get(&call)
-                .is_some_and(|operation| operation.contains_key("security"));
-            assert_eq!(
-                served && !open,
-                answer.code() == "unauthenticated",
-                "{call:?} answers {}",
-                answer.status
-            );
+            let open = documented.get(&call).is_some_and(|operation| operation.contains_key("security"));
+            assert_eq!(served && !open, answer.code() == "unauthenticated", "{call:?} answers {}", answer.status);
         }
     }
     Ok(())

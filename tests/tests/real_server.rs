@@ -132,7 +132,12 @@ async fn a_credential_of_a_real_server_is_connected_read_and_refreshed() {
     // Each refresh spends a refresh token and gets the next one.
     for generation in [2, 3] {
         let answer = pair.refresh(&id).await.unwrap();
-        assert_eq!((answer.status, &answer.body["generation"]), (StatusCode::OK, &json!(generation)), "{}", answer.body);
+        assert_eq!(
+            (answer.status, &answer.body["generation"]),
+            (StatusCode::OK, &json!(generation)),
+            "{}",
+            answer.body
+        );
         let newer = pair.read_token(&id).await.unwrap();
         assert_eq!(newer.body["generation"], generation);
         assert_ne!(newer.text("/access_token"), delivery.text("/access_token"));

@@ -32,27 +32,15 @@ struct Row {
     queue: &'static [&'static str],
 }
 
-const ALL_ITEM_ACTIONS: &[&str] = &[
-    "BatchGetItem",
-    "ConditionCheckItem",
-    "DeleteItem",
-    "GetItem",
-    "PutItem",
-    "Query",
-    "UpdateItem",
-];
+const ALL_ITEM_ACTIONS: &[&str] =
+    &["BatchGetItem", "ConditionCheckItem", "DeleteItem", "GetItem", "PutItem", "Query", "UpdateItem"];
 const ALL_SECRET_ACTIONS: &[&str] = &["CreateSecret", "DeleteSecret", "GetSecretValue", "PutSecretValue"];
 
 const ROWS: &[Row] = &[
     Row {
         package: "client-registration",
         timeout: 10,
-        routes: &[
-            "/v1/providers",
-            "/v1/providers/{proxy+}",
-            "/v1/clients",
-            "/v1/clients/{proxy+}",
-        ],
+        routes: &["/v1/providers", "/v1/providers/{proxy+}", "/v1/clients", "/v1/clients/{proxy+}"],
         variables: &[],
         table: ALL_ITEM_ACTIONS,
         due_index: &[],
@@ -62,11 +50,7 @@ const ROWS: &[Row] = &[
     Row {
         package: "authorization-start",
         timeout: 10,
-        routes: &[
-            "/v1/connect-sessions",
-            "/v1/connect-sessions/{proxy+}",
-            "/connect/{token}",
-        ],
+        routes: &["/v1/connect-sessions", "/v1/connect-sessions/{proxy+}", "/connect/{token}"],
         variables: &[],
         table: ALL_ITEM_ACTIONS,
         due_index: &[],
@@ -141,21 +125,14 @@ fn each_package_under_functions_is_one_function_built_from_its_folder() -> Resul
         folders.insert(entry?.file_name().to_string_lossy().into_owned());
     }
     assert_eq!(functions.keys().cloned().collect::<BTreeSet<_>>(), folders);
-    assert_eq!(
-        ROWS.iter().map(|row| row.package.to_owned()).collect::<BTreeSet<_>>(),
-        folders
-    );
+    assert_eq!(ROWS.iter().map(|row| row.package.to_owned()).collect::<BTreeSet<_>>(), folders);
     for (package, function) in &functions {
         let expected = json!({"BuildMethod": "rust-cargolambda", "BuildProperties": {"Binary": package}});
         assert_eq!(function.metadata, expected, "{package}");
         assert_eq!(function.at("CodeUri"), json!(format!("../functions/{package}")));
         assert_eq!(function.at("Runtime"), json!("provided.al2023"), "{package}");
         assert_eq!(function.at("Handler"), json!("bootstrap"), "{package}");
-        assert_eq!(
-            function.at("Architectures"),
-            json!([{"Ref": "Architecture"}]),
-            "{package}"
-        );
+        assert_eq!(function.at("Architectures"), json!([{"Ref": "Architecture"}]), "{package}");
         assert_eq!(function.at("MemorySize"), json!(256), "{package}");
     }
     Ok(())
@@ -165,21 +142,12 @@ fn each_package_under_functions_is_one_function_built_from_its_folder() -> Resul
 fn nothing_deployed_may_talk_to_insecure_origins() -> Result<()> {
     for file in ["infra/template.yaml", "samconfig.toml"] {
         let text = read(file)?.to_lowercase();
-        ensure!(
-            !text.contains("emulated") && !text.contains("insecure"),
-            "{file} names it"
-        );
+        ensure!(!text.contains("emulated") && !text.contains("insecure"), "{file} names it");
     }
     for row in ROWS {
         let manifest = read(&format!("functions/{}/Cargo.toml", row.package))?;
-        let has_default = manifest
-            .lines()
-            .any(|line| line.replace(' ', "").starts_with("default="));
-        ensure!(
-            !has_default,
-            "{}: a default feature would be part of the deployed build",
-            row.package
-        );
+        let has_default = manifest.lines().any(|line| line.replace(' ', "").starts_with("default="));
+        ensure!(!has_default, "{}: a default feature would be part of the deployed build", row.package);
     }
     Ok(())
 }
@@ -188,9 +156,7 @@ fn nothing_deployed_may_talk_to_insecure_origins() -> Result<()> {
 fn each_function_may_do_exactly_what_its_row_says() -> Result<()> {
     let functions = functions()?;
     for row in ROWS {
-        let function = functions
-            .get(row.package)
-            .with_context(|| format!("{} is missing", row.package))?;
+        let function = functions.get(row.package).with_context(|| format!("{} is missing", row.package))?;
         let mut expected = BTreeSet::from([("secretsmanager:GetSecretValue".to_owned(), ROOT_KEY.to_owned())]);
         for (service, actions, resource) in [
             ("dynamodb", row.table, TABLE),
@@ -198,11 +164,7 @@ fn each_function_may_do_exactly_what_its_row_says() -> Result<()> {
             ("secretsmanager", row.secrets, SECRETS),
             ("sqs", row.queue, QUEUE),
         ] {
-            expected.extend(
-                actions
-                    .iter()
-                    .map(|action| (format!("{service}:{action}"), resource.to_owned())),
-            );
+            expected.extend(actions.iter().map(|action| (format!("{service}:{action}"), resource.to_owned())));
         }
         let mut granted = BTreeSet::new();
         for policy in items(&function.at("Policies")) {
@@ -210,14 +172,7 @@ fn each_function_may_do_exactly_what_its_row_says() -> Result<()> {
         }
         assert_eq!(granted, expected, "{}", row.package);
         // Each of these would add permissions that no table shows.
-        for property in [
-            "Role",
-            "Events",
-            "Connectors",
-            "VpcConfig",
-            "Tracing",
-            "DeadLetterQueue",
-        ] {
+        for property in ["Role", "Events", "Connectors", "VpcConfig", "Tracing", "DeadLetterQueue"] {
             assert_eq!(function.at(property), Value::Null, "{} has {property}", row.package);
         }
     }
@@ -246,10 +201,7 @@ fn the_only_other_role_lets_the_scheduler_invoke_token_refresh() -> Result<()> {
     let policies = items(&at(&role, "/Policies"));
     assert_eq!(policies.len(), 1);
     let granted = grants(&at(&role, "/Policies/0/PolicyDocument"))?;
-    assert_eq!(
-        granted,
-        BTreeSet::from([("lambda:InvokeFunction".to_owned(), "TokenRefresh.Arn".to_owned())])
-    );
+    assert_eq!(granted, BTreeSet::from([("lambda:InvokeFunction".to_owned(), "TokenRefresh.Arn".to_owned())]));
     Ok(())
 }
 
@@ -262,10 +214,7 @@ fn no_permission_has_a_wildcard_except_the_secrets_under_the_prefix() -> Result<
                 let is_open =
                     matches!(key.as_str(), "Action" | "Resource" | "Principal") && inner.to_string().contains('*');
                 ensure!(!is_open || *inner == json!({ "Fn::Sub": SECRETS }), "{key}: {inner}");
-                ensure!(
-                    !matches!(key.as_str(), "NotAction" | "NotResource" | "NotPrincipal"),
-                    "{key}: {inner}"
-                );
+                ensure!(!matches!(key.as_str(), "NotAction" | "NotResource" | "NotPrincipal"), "{key}: {inner}");
                 check(inner)
             }),
             _ => Ok(()),
@@ -273,10 +222,7 @@ fn no_permission_has_a_wildcard_except_the_secrets_under_the_prefix() -> Result<
     }
     check(template()?)?;
     // The prefix is part of that resource, so it must not bring a wildcard or a slash of its own.
-    assert_eq!(
-        at(template()?, "/Parameters/SecretPrefix/AllowedPattern"),
-        json!("^[a-z][a-z0-9-]{0,31}$")
-    );
+    assert_eq!(at(template()?, "/Parameters/SecretPrefix/AllowedPattern"), json!("^[a-z][a-z0-9-]{0,31}$"));
     Ok(())
 }
 
@@ -305,15 +251,10 @@ fn each_function_gets_exactly_the_variables_of_its_row() -> Result<()> {
             };
             expected.insert(variable.to_owned(), json!({"Ref": source}));
         }
-        let function = functions
-            .get(row.package)
-            .with_context(|| format!("{} is missing", row.package))?;
+        let function = functions.get(row.package).with_context(|| format!("{} is missing", row.package))?;
         assert_eq!(&function.variables, expected, "{}", row.package);
         for name in function.variables.keys() {
-            ensure!(
-                config.contains(&format!("\"{name}\"")),
-                "shared/src/config.rs reads no {name}"
-            );
+            ensure!(config.contains(&format!("\"{name}\"")), "shared/src/config.rs reads no {name}");
         }
     }
     Ok(())
@@ -325,41 +266,25 @@ fn each_route_goes_to_the_function_of_its_row_and_there_is_no_other() -> Result<
     let mut served = BTreeSet::new();
     for (name, route) in resources_of("AWS::ApiGatewayV2::Route")? {
         let target = text(&route, "/Target/Fn::Sub")?;
-        let integration = target
-            .strip_prefix("integrations/${")
-            .and_then(|rest| rest.strip_suffix('}'));
+        let integration = target.strip_prefix("integrations/${").and_then(|rest| rest.strip_suffix('}'));
         let integration = properties(integration.with_context(|| format!("{name}: {target}"))?)?;
         assert_eq!(at(&integration, "/IntegrationType"), json!("AWS_PROXY"), "{name}");
         assert_eq!(at(&integration, "/PayloadFormatVersion"), json!("2.0"), "{name}");
         let function = text(&integration, "/IntegrationUri/Fn::GetAtt/0")?;
-        let package = properties(&function)?
-            .pointer("/CodeUri")
-            .and_then(Value::as_str)
-            .map(str::to_owned);
+        let package = properties(&function)?.pointer("/CodeUri").and_then(Value::as_str).map(str::to_owned);
         let package = package.with_context(|| function.clone())?.replace("../functions/", "");
         served.insert(function);
-        ensure!(
-            found.insert((text(&route, "/RouteKey")?, package)),
-            "{name} is there twice"
-        );
+        ensure!(found.insert((text(&route, "/RouteKey")?, package)), "{name} is there twice");
     }
     let expected: BTreeSet<_> = ROWS
         .iter()
-        .flat_map(|row| {
-            row.routes
-                .iter()
-                .map(|path| (format!("ANY {path}"), row.package.to_owned()))
-        })
+        .flat_map(|row| row.routes.iter().map(|path| (format!("ANY {path}"), row.package.to_owned())))
         .collect();
     assert_eq!(found, expected);
 
     let mut invoked = BTreeSet::new();
     for (name, permission) in resources_of("AWS::Lambda::Permission")? {
-        assert_eq!(
-            at(&permission, "/Principal"),
-            json!("apigateway.amazonaws.com"),
-            "{name}"
-        );
+        assert_eq!(at(&permission, "/Principal"), json!("apigateway.amazonaws.com"), "{name}");
         assert_eq!(at(&permission, "/Action"), json!("lambda:InvokeFunction"), "{name}");
         let source = "arn:${AWS::Partition}:execute-api:${AWS::Region}:${AWS::AccountId}:${HttpApi}/*";
         assert_eq!(at(&permission, "/SourceArn"), json!({"Fn::Sub": source}), "{name}");
@@ -373,29 +298,14 @@ fn each_route_goes_to_the_function_of_its_row_and_there_is_no_other() -> Result<
 fn time_limits_fit_the_lease_the_gateway_and_the_queue() -> Result<()> {
     let functions = functions()?;
     for row in ROWS {
-        let function = functions
-            .get(row.package)
-            .with_context(|| format!("{} is missing", row.package))?;
+        let function = functions.get(row.package).with_context(|| format!("{} is missing", row.package))?;
         assert_eq!(function.at("Timeout"), json!(row.timeout), "{}", row.package);
-        ensure!(
-            row.timeout < 30,
-            "{}: HTTP API answers for it after 30 seconds",
-            row.package
-        );
+        ensure!(row.timeout < 30, "{}: HTTP API answers for it after 30 seconds", row.package);
         ensure!(row.timeout <= 20, "{}: a lease is made for 20 seconds", row.package);
     }
-    let refresh = ROWS
-        .iter()
-        .find(|row| row.package == "token-refresh")
-        .context("token-refresh")?;
-    let visibility = at(&properties("RefreshQueue")?, "/VisibilityTimeout")
-        .as_u64()
-        .context("a number")?;
-    ensure!(
-        visibility >= 6 * refresh.timeout,
-        "{visibility} s is less than six times {} s",
-        refresh.timeout
-    );
+    let refresh = ROWS.iter().find(|row| row.package == "token-refresh").context("token-refresh")?;
+    let visibility = at(&properties("RefreshQueue")?, "/VisibilityTimeout").as_u64().context("a number")?;
+    ensure!(visibility >= 6 * refresh.timeout, "{visibility} s is less than six times {} s", refresh.timeout);
     Ok(())
 }
 
@@ -496,9 +406,7 @@ fn the_tick_comes_every_minute_and_is_not_repeated_after_the_next_one() -> Resul
 #[test]
 fn the_access_log_has_the_route_and_never_the_path_or_the_query() -> Result<()> {
     let stages = resources_of("AWS::ApiGatewayV2::Stage")?;
-    let [(_, stage)] = stages.as_slice() else {
-        bail!("one stage, {} found", stages.len())
-    };
+    let [(_, stage)] = stages.as_slice() else { bail!("one stage, {} found", stages.len()) };
     // lambda_http prefixes the name of any other stage to the path.
     assert_eq!(at(stage, "/StageName"), json!("$default"));
     let format = text(stage, "/AccessLogSettings/Format")?;
@@ -525,25 +433,15 @@ fn the_access_log_has_the_route_and_never_the_path_or_the_query() -> Result<()> 
 fn each_function_and_the_api_log_to_a_group_of_their_own_with_a_retention() -> Result<()> {
     let mut groups = BTreeSet::new();
     for (name, group) in resources_of("AWS::Logs::LogGroup")? {
-        assert_eq!(
-            at(&group, "/RetentionInDays"),
-            json!({"Ref": "LogRetentionDays"}),
-            "{name}"
-        );
+        assert_eq!(at(&group, "/RetentionInDays"), json!({"Ref": "LogRetentionDays"}), "{name}");
         groups.insert(name);
     }
     let mut used = BTreeSet::from(["AccessLogs".to_owned()]);
     for (package, function) in functions()? {
         let group = text(&function.at("LoggingConfig"), "/LogGroup/Ref")?;
         let name = at(&properties(&group)?, "/LogGroupName");
-        assert_eq!(
-            name,
-            json!({"Fn::Sub": format!("/aws/lambda/${{AWS::StackName}}-{package}")})
-        );
-        assert_eq!(
-            function.at("FunctionName"),
-            json!({"Fn::Sub": format!("${{AWS::StackName}}-{package}")})
-        );
+        assert_eq!(name, json!({"Fn::Sub": format!("/aws/lambda/${{AWS::StackName}}-{package}")}));
+        assert_eq!(function.at("FunctionName"), json!({"Fn::Sub": format!("${{AWS::StackName}}-{package}")}));
         ensure!(used.insert(group), "{package} shares its log group");
     }
     assert_eq!(groups, used);
@@ -554,11 +452,7 @@ fn each_function_and_the_api_log_to_a_group_of_their_own_with_a_retention() -> R
 fn dev_and_prod_are_two_stacks_that_share_no_secret() -> Result<()> {
     let script = "import json, sys, tomlkit; print(json.dumps(tomlkit.load(sys.stdin).unwrap()))";
     let config = python(script, "samconfig.toml")?;
-    assert_eq!(
-        at(&config, "/default/build/parameters/cached"),
-        json!(false),
-        "SAM would miss changes in shared/"
-    );
+    assert_eq!(at(&config, "/default/build/parameters/cached"), json!(false), "SAM would miss changes in shared/");
     let mut stacks = BTreeSet::new();
     let mut prefixes = BTreeSet::new();
     for stack in ["dev", "prod"] {
@@ -568,11 +462,7 @@ fn dev_and_prod_are_two_stacks_that_share_no_secret() -> Result<()> {
         stacks.insert(text(&deploy, "/stack_name")?);
         let overrides = text(&deploy, "/parameter_overrides")?;
         let prefix = overrides.split(' ').find_map(|pair| pair.strip_prefix("SecretPrefix="));
-        prefixes.insert(
-            prefix
-                .with_context(|| format!("{stack} has no SecretPrefix"))?
-                .to_owned(),
-        );
+        prefixes.insert(prefix.with_context(|| format!("{stack} has no SecretPrefix"))?.to_owned());
     }
     assert_eq!((stacks.len(), prefixes.len()), (2, 2));
     Ok(())

@@ -79,10 +79,7 @@ pub struct CreatedView<'a> {
 )]
 pub async fn create(State(broker): State<Broker>, caller: Caller, Body(new): Body<NewKey>) -> Result<Response> {
     let (key, value) = broker.create_key(&caller, new).await?;
-    let created = CreatedView {
-        view: key.into(),
-        key: value.expose(),
-    };
+    let created = CreatedView { view: key.into(), key: value.expose() };
     Ok((StatusCode::CREATED, Json(created)).into_response())
 }
 

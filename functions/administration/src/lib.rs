@@ -35,10 +35,7 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
 pub fn router(broker: Broker) -> Router {
     let layer = || middleware::from_fn_with_state(broker.clone(), idempotency::layer);
     let router = Router::new()
-        .route(
-            "/v1/projects",
-            post(projects::create).layer(layer()).get(projects::list),
-        )
+        .route("/v1/projects", post(projects::create).layer(layer()).get(projects::list))
         .route("/v1/projects/{id}", get(projects::read).patch(projects::update))
         .route("/v1/keys", post(keys::create).layer(layer()).get(keys::list))
         .route("/v1/keys/{id}", delete(keys::delete))
@@ -80,8 +77,5 @@ async fn ready(State(broker): State<Broker>) -> Result<Json<Health>> {
     responses((status = 200, description = "The document", body = Object, content_type = "application/json"))
 )]
 async fn describe() -> impl IntoResponse {
-    (
-        [(header::CONTENT_TYPE, "application/json")],
-        include_str!("../openapi.json"),
-    )
+    ([(header::CONTENT_TYPE, "application/json")], include_str!("../openapi.json"))
 }

@@ -80,9 +80,7 @@ pub async fn list(
     caller: Caller,
     query: ListQuery<NoFilters>,
 ) -> Result<Json<ProjectList>> {
-    let found = broker
-        .list_projects(&caller, query.limit, query.cursor.as_deref())
-        .await?;
+    let found = broker.list_projects(&caller, query.limit, query.cursor.as_deref()).await?;
     Ok(Json(page(found, ProjectView::from)))
 }
 

@@ -115,11 +115,7 @@ fn check_same_origin(headers: &HeaderMap, broker: &Broker) -> Result<(), Error> 
         Some(site) => site == "same-origin",
         None => one("origin") == Some(broker.config().public_url.as_str()),
     };
-    if same {
-        Ok(())
-    } else {
-        Err(BrowserRefusal::CrossSite.into())
-    }
+    if same { Ok(()) } else { Err(BrowserRefusal::CrossSite.into()) }
 }
 
 fn parse_form(body: &Bytes) -> Result<Choice, Error> {
@@ -148,13 +144,7 @@ fn form(page: &ConnectPage, token: &Secret<String>, name: Option<String>) -> htm
         let scopes = &client.settings.scopes;
         let fixed = page.fixed_scopes(offer);
         let mut required = scopes.required.clone();
-        required.extend(
-            fixed
-                .unwrap_or_default()
-                .iter()
-                .filter(|scope| !scopes.required.contains(scope))
-                .cloned(),
-        );
+        required.extend(fixed.unwrap_or_default().iter().filter(|scope| !scopes.required.contains(scope)).cloned());
         let optional = match fixed {
             Some(_) => Vec::new(),
             None => scopes.optional.clone(),

@@ -22,11 +22,7 @@ pub struct OpenedView<'a> {
 
 impl<'a> From<&'a Opened> for OpenedView<'a> {
     fn from(opened: &'a Opened) -> Self {
-        Self {
-            id: &opened.session.id,
-            connect_url: opened.connect_url.expose(),
-            expires_at: opened.session.expires_at,
-        }
+        Self { id: &opened.session.id, connect_url: opened.connect_url.expose(), expires_at: opened.session.expires_at }
     }
 }
 

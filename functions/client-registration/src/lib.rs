@@ -62,11 +62,7 @@ async fn register(
     Body(body): Body<Value>,
 ) -> Result<(StatusCode, Json<ClientView>)> {
     let (settings, client_secret, client_key) = parse_client(body)?;
-    let new = NewClient {
-        settings,
-        client_secret,
-        client_key,
-    };
+    let new = NewClient { settings, client_secret, client_key };
     let client = broker.register_client(&caller, new).await?;
     Ok((StatusCode::CREATED, Json(view::client(client, &broker))))
 }
@@ -79,9 +75,7 @@ async fn register(
 )]
 async fn list(State(broker): State<Broker>, caller: Caller, query: ListQuery<Filters>) -> Result<Json<ClientList>> {
     let project = query.filters.project.as_ref();
-    let found = broker
-        .list_clients(&caller, project, query.limit, query.cursor.as_deref())
-        .await?;
+    let found = broker.list_clients(&caller, project, query.limit, query.cursor.as_deref()).await?;
     Ok(Json(page(found, |client| view::client(client, &broker))))
 }
 

@@ -74,23 +74,9 @@ pub fn router(broker: Broker) -> Router {
     )
 )]
 async fn list(State(broker): State<Broker>, caller: Caller, query: ListQuery<Filters>) -> Result<Json<CredentialList>> {
-    let Filters {
-        project,
-        owner,
-        client,
-        status,
-        external_id,
-    } = query.filters;
-    let filter = CredentialFilter {
-        project,
-        owner,
-        client,
-        status,
-        external_id,
-    };
-    let found = broker
-        .list_credentials(&caller, &filter, query.limit, query.cursor.as_deref())
-        .await?;
+    let Filters { project, owner, client, status, external_id } = query.filters;
+    let filter = CredentialFilter { project, owner, client, status, external_id };
+    let found = broker.list_credentials(&caller, &filter, query.limit, query.cursor.as_deref()).await?;
     Ok(Json(page(found, CredentialView::from)))
 }
 

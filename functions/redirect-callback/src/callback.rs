@@ -42,11 +42,7 @@ pub async fn receive(
     headers: HeaderMap,
 ) -> Response {
     let cookie = |name: &str| html::cookie(&headers, name);
-    let callback = Callback {
-        client_key: &client_key,
-        query: query.as_deref().unwrap_or_default(),
-        cookie: &cookie,
-    };
+    let callback = Callback { client_key: &client_key, query: query.as_deref().unwrap_or_default(), cookie: &cookie };
     match broker.receive_callback(callback).await {
         Ok(returned) => show(returned),
         Err(Error::Browser(refusal)) => {
@@ -79,9 +75,7 @@ pub async fn bounce(Path(client_key): Path<String>, request: Request) -> Respons
     // Only what is a query can go into one; the GET parses it.
     let query = String::from_utf8_lossy(&fields);
     let plain = query.len() <= 8192 && query.bytes().all(|byte| (0x21..0x7f).contains(&byte) && byte != b'#');
-    let key = client_key
-        .bytes()
-        .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_');
+    let key = client_key.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_');
     if !plain || !key {
         return html::refusal(BrowserRefusal::MalformedResponse);
     }
@@ -101,10 +95,7 @@ fn show(returned: Returned) -> Response {
         Returned::Connected(credential) => html::message(
             StatusCode::OK,
             "Connected",
-            &format!(
-                "The credential “{}” is ready. Its id is {}.",
-                credential.name, credential.id
-            ),
+            &format!("The credential “{}” is ready. Its id is {}.", credential.name, credential.id),
             "You can close this page.",
             &[],
         ),

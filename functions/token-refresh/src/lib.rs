@@ -31,9 +31,7 @@ impl Event {
             Some(_) => serde_json::from_value(event)
                 .map(Self::Batch)
                 .map_err(|_| Error::Malformed("The event is not a batch of the queue.".to_owned())),
-            None => Err(Error::Malformed(
-                "The event is neither a tick nor a batch of the queue.".to_owned(),
-            )),
+            None => Err(Error::Malformed("The event is neither a tick nor a batch of the queue.".to_owned())),
         }
     }
 }

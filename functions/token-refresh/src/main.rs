@@ -8,9 +8,7 @@ use token_refresh::{Event, handle};
 async fn main() -> Result<(), lambda_runtime::Error> {
     let broker = &grantkeeper::lambda::broker(cfg!(feature = "emulated")).await?;
     lambda_runtime::run(service_fn(|event: LambdaEvent<Value>| async move {
-        handle(broker, Event::parse(event.payload)?)
-            .await
-            .map_err(lambda_runtime::Error::from)
+        handle(broker, Event::parse(event.payload)?).await.map_err(lambda_runtime::Error::from)
     }))
     .await
 }

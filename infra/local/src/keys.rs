@@ -55,11 +55,7 @@ impl Keys {
                 None => Ok(Secret::new(format!("{PREFIX}{}", random_token()?.expose()))),
             }
         };
-        Ok(Self {
-            superuser: pick(SUPERUSER)?,
-            platform: pick(PLATFORM)?,
-            runner: pick(RUNNER)?,
-        })
+        Ok(Self { superuser: pick(SUPERUSER)?, platform: pick(PLATFORM)?, runner: pick(RUNNER)? })
     }
 
     /// Puts the keys into the store; what the file of the last start had and is no longer used stops working.
@@ -68,24 +64,15 @@ impl Keys {
     /// When the store does not answer.
     pub async fn install(&self, broker: &Broker, project: &ProjectId, directory: &Path) -> anyhow::Result<()> {
         let expires_at = broker.now() + chrono::Duration::days(365);
-        for old in read_file(&directory.join(FILE))?
-            .values()
-            .filter(|value| value.len() >= SHORTEST)
-        {
-            let kept = [&self.superuser, &self.platform, &self.runner]
-                .into_iter()
-                .any(|key| key.matches(old.as_bytes()));
+        for old in read_file(&directory.join(FILE))?.values().filter(|value| value.len() >= SHORTEST) {
+            let kept =
+                [&self.superuser, &self.platform, &self.runner].into_iter().any(|key| key.matches(old.as_bytes()));
             if !kept {
                 broker.revoke_key(&Secret::from(old.as_str())).await?;
             }
         }
         for (name, role, projects, value) in [
-            (
-                "local superuser",
-                Role::Superuser,
-                Projects::All(Everything::Everything),
-                &self.superuser,
-            ),
+            ("local superuser", Role::Superuser, Projects::All(Everything::Everything), &self.superuser),
             ("local platform", Role::Platform, Broker::only(project), &self.platform),
             ("local runner", Role::Runner, Broker::only(project), &self.runner),
         ] {
@@ -102,18 +89,9 @@ impl Keys {
         let path = directory.join(FILE);
         let new = directory.join(format!("{FILE}.new"));
         let write = || -> std::io::Result<()> {
-            let mut file = fs::OpenOptions::new()
-                .create(true)
-                .write(true)
-                .truncate(true)
-                .mode(0o600)
-                .open(&new)?;
+            let mut file = fs::OpenOptions::new().create(true).write(true).truncate(true).mode(0o600).open(&new)?;
             writeln!(file, "GRANTKEEPER_URL={url}")?;
-            for (name, key) in [
-                (SUPERUSER, &self.superuser),
-                (PLATFORM, &self.platform),
-                (RUNNER, &self.runner),
-            ] {
+            for (name, key) in [(SUPERUSER, &self.superuser), (PLATFORM, &self.platform), (RUNNER, &self.runner)] {
                 writeln!(file, "{name}={}", key.expose())?;
             }
             writeln!(file, "GRANTKEEPER_PROJECT={project}")?;
@@ -131,9 +109,6 @@ fn read_file(path: &Path) -> anyhow::Result<BTreeMap<String, String>> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(BTreeMap::new()),
         Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
     };
-    let keys = text
-        .lines()
-        .filter_map(|line| line.split_once('='))
-        .filter(|(name, _)| name.ends_with("_KEY"));
+    let keys = text.lines().filter_map(|line| line.split_once('=')).filter(|(name, _)| name.ends_with("_KEY"));
     Ok(keys.map(|(name, value)| (name.to_owned(), value.to_owned())).collect())
 }

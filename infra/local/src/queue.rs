@@ -58,13 +58,8 @@ where
 
 async fn receive(sqs: &Client, queue_url: &str) -> Result<Vec<Message>, String> {
     let request = sqs.receive_message().queue_url(queue_url).max_number_of_messages(BATCH);
-    let request = request
-        .wait_time_seconds(LONG_POLL_SECONDS)
-        .message_attribute_names("All");
-    let received = request
-        .message_system_attribute_names(MessageSystemAttributeName::All)
-        .send()
-        .await;
+    let request = request.wait_time_seconds(LONG_POLL_SECONDS).message_attribute_names("All");
+    let received = request.message_system_attribute_names(MessageSystemAttributeName::All).send().await;
     match received {
         Ok(received) => Ok(received.messages.unwrap_or_default()),
         Err(error) => Err(DisplayErrorContext(error).to_string()),
@@ -89,9 +84,7 @@ fn record(message: &Message, region: &str, queue_arn: &str) -> SqsMessage {
     record.md5_of_body = message.md5_of_body.clone();
     record.md5_of_message_attributes = message.md5_of_message_attributes.clone();
     let attributes = message.attributes.iter().flatten();
-    record.attributes = attributes
-        .map(|(name, value)| (name.as_str().to_owned(), value.clone()))
-        .collect();
+    record.attributes = attributes.map(|(name, value)| (name.as_str().to_owned(), value.clone())).collect();
     for (name, value) in message.message_attributes.iter().flatten() {
         let mut attribute = SqsMessageAttribute::default();
         attribute.string_value = value.string_value.clone();
@@ -106,19 +99,11 @@ fn record(message: &Message, region: &str, queue_arn: &str) -> SqsMessage {
 
 /// The messages to delete: those that the answer does not list. One unknown id in the list fails the whole batch.
 fn succeeded<'a>(messages: &'a [Message], response: &SqsBatchResponse) -> Vec<&'a Message> {
-    let failed: HashSet<_> = response
-        .batch_item_failures
-        .iter()
-        .map(|failure| failure.item_identifier.as_str())
-        .collect();
-    let (failures, successes): (Vec<_>, Vec<_>) = messages
-        .iter()
-        .partition(|message| message.message_id().is_some_and(|id| failed.contains(id)));
-    if failures.len() == failed.len() {
-        successes
-    } else {
-        Vec::new()
-    }
+    let failed: HashSet<_> =
+        response.batch_item_failures.iter().map(|failure| failure.item_identifier.as_str()).collect();
+    let (failures, successes): (Vec<_>, Vec<_>) =
+        messages.iter().partition(|message| message.message_id().is_some_and(|id| failed.contains(id)));
+    if failures.len() == failed.len() { successes } else { Vec::new() }
 }
 
 async fn delete(sqs: &Client, queue_url: &str, messages: Vec<&Message>) {
@@ -133,18 +118,9 @@ async fn delete(sqs: &Client, queue_url: &str, messages: Vec<&Message>) {
         tracing::warn!("a message without a receipt handle cannot be deleted");
         return;
     };
-    match sqs
-        .delete_message_batch()
-        .queue_url(queue_url)
-        .set_entries(Some(entries))
-        .send()
-        .await
-    {
+    match sqs.delete_message_batch().queue_url(queue_url).set_entries(Some(entries)).send().await {
         Ok(deleted) if deleted.failed.is_empty() => {}
-        Ok(deleted) => tracing::warn!(
-            messages = deleted.failed.len(),
-            "messages were not deleted and will come back"
-        ),
+        Ok(deleted) => tracing::warn!(messages = deleted.failed.len(), "messages were not deleted and will come back"),
         Err(error) => tracing::warn!(error = %DisplayErrorContext(error), "a batch was not deleted and will come back"),
     }
 }
@@ -163,18 +139,9 @@ mod tests {
     async fn queue(engines: &Engines) -> Client {
         let sqs = Client::new(&engines.sdk_config());
         let timeout = sqs.set_queue_attributes().queue_url(engines.queue_url());
-        timeout
-            .attributes(QueueAttributeName::VisibilityTimeout, "1")
-            .send()
-            .await
-            .unwrap();
+        timeout.attributes(QueueAttributeName::VisibilityTimeout, "1").send().await.unwrap();
         for body in ["good", "bad"] {
-            sqs.send_message()
-                .queue_url(engines.queue_url())
-                .message_body(body)
-                .send()
-                .await
-                .unwrap();
+            sqs.send_message().queue_url(engines.queue_url()).message_body(body).send().await.unwrap();
         }
         sqs
     }
@@ -209,13 +176,7 @@ mod tests {
 
     async fn in_queue(engines: &Engines, sqs: &Client) -> usize {
         let request = sqs.get_queue_attributes().queue_url(engines.queue_url());
-        let got = request
-            .attribute_names(QueueAttributeName::All)
-            .send()
-            .await
-            .unwrap()
-            .attributes
-            .unwrap();
+        let got = request.attribute_names(QueueAttributeName::All).send().await.unwrap().attributes.unwrap();
         let of = |name| got[&name].parse::<usize>().unwrap();
         of(QueueAttributeName::ApproximateNumberOfMessages)
             + of(QueueAttributeName::ApproximateNumberOfMessagesNotVisible)
@@ -230,10 +191,7 @@ mod tests {
             for record in &event.records {
                 let first = record.attributes["ApproximateReceiveCount"] == "1";
                 assert_eq!(record.event_source.as_deref(), Some("aws:sqs"));
-                assert_eq!(
-                    record.event_source_arn.as_deref(),
-                    Some("arn:aws:sqs:us-east-1:123456789012:gk-refresh")
-                );
+                assert_eq!(record.event_source_arn.as_deref(), Some("arn:aws:sqs:us-east-1:123456789012:gk-refresh"));
                 if first && body(record) == "bad" {
                     response.add_failure(record.message_id.clone().unwrap());
                 }
@@ -268,22 +226,8 @@ mod tests {
         deliveries(&engines, &sqs, 6, |_| Err("broken".to_owned())).await;
         let dead_letters = format!("{}-dlq", engines.queue_url());
         tokio::time::sleep(Duration::from_millis(1100)).await;
-        assert!(
-            sqs.receive_message()
-                .queue_url(engines.queue_url())
-                .send()
-                .await
-                .unwrap()
-                .messages
-                .is_none()
-        );
-        let dead = sqs
-            .receive_message()
-            .queue_url(dead_letters)
-            .max_number_of_messages(10)
-            .send()
-            .await
-            .unwrap();
+        assert!(sqs.receive_message().queue_url(engines.queue_url()).send().await.unwrap().messages.is_none());
+        let dead = sqs.receive_message().queue_url(dead_letters).max_number_of_messages(10).send().await.unwrap();
         assert_eq!(dead.messages().len(), 2);
     }
 }

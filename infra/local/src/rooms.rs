@@ -17,34 +17,21 @@ const LIMIT: Duration = Duration::from_secs(20);
 /// All functions behind one router.
 pub fn router(broker: &Broker) -> Router {
     let rooms = [
-        (
-            ["/v1/providers", "/v1/clients"].as_slice(),
-            client_registration::router(broker.clone()),
-        ),
-        (
-            &["/v1/connect-sessions", "/connect"],
-            authorization_start::router(broker.clone()),
-        ),
+        (["/v1/providers", "/v1/clients"].as_slice(), client_registration::router(broker.clone())),
+        (&["/v1/connect-sessions", "/connect"], authorization_start::router(broker.clone())),
         (&["/callback", "/v1/flows"], redirect_callback::router(broker.clone())),
         (&["/v1/credentials", "/v1/tokens"], credentials::router(broker.clone())),
         (&[""], administration::router(broker.clone())),
     ];
-    let late = routes::finish(
-        Router::new().fallback(|| async { Error::Dependency("function") }),
-        broker.clone(),
-    );
+    let late = routes::finish(Router::new().fallback(|| async { Error::Dependency("function") }), broker.clone());
     Router::new().fallback(move |request: Request| {
         let path = request.uri().path();
         let serves = |prefixes: &[&str]| {
-            prefixes.iter().any(|prefix| {
-                path.strip_prefix(prefix)
-                    .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-            })
+            prefixes
+                .iter()
+                .any(|prefix| path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')))
         };
-        let room = rooms
-            .iter()
-            .find(|(prefixes, _)| serves(prefixes))
-            .map(|(_, router)| router.clone());
+        let room = rooms.iter().find(|(prefixes, _)| serves(prefixes)).map(|(_, router)| router.clone());
         let (late, room) = (late.clone(), room);
         async move {
             match room {
@@ -66,10 +53,7 @@ async fn undisturbed(room: Router, late: Router, request: Request) -> Response {
     }
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the process stays: nothing freezes, and the task has a time limit"
-)]
+#[expect(clippy::disallowed_methods, reason = "the process stays: nothing freezes, and the task has a time limit")]
 fn in_own_task<F>(work: F) -> tokio::task::JoinHandle<F::Output>
 where
     F: Future<Output: Send> + Send + 'static,

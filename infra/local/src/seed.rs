@@ -30,12 +30,7 @@ pub async fn root_key(sdk: &SecretsManager) -> anyhow::Result<()> {
     if sdk.get_secret_value().secret_id(ROOT_KEY).send().await.is_ok() {
         return Ok(());
     }
-    let created = sdk
-        .create_secret()
-        .name(ROOT_KEY)
-        .secret_string(random_token()?.expose())
-        .send()
-        .await;
+    let created = sdk.create_secret().name(ROOT_KEY).secret_string(random_token()?.expose()).send().await;
     created.map(drop).context("the root key cannot be made")
 }
 
@@ -55,11 +50,7 @@ pub async fn project(broker: &Broker, superuser: &Caller) -> anyhow::Result<Proj
     let new = NewProject {
         name: "Default".to_owned(),
         slug: Some(PROJECT.to_owned()),
-        policies: Policies {
-            allow_password_grant: true,
-            allow_browser_binding: true,
-            ..Policies::default()
-        },
+        policies: Policies { allow_password_grant: true, allow_browser_binding: true, ..Policies::default() },
         return_urls: Vec::new(),
         reauthorize_url: None,
     };
@@ -77,13 +68,8 @@ pub async fn sandbox_client(
     let mut found = None;
     let mut cursor = None;
     loop {
-        let page = broker
-            .list_clients(superuser, Some(project), 200, cursor.as_deref())
-            .await?;
-        found = found.or(page
-            .items
-            .into_iter()
-            .find(|client| client.settings.labels.contains_key(LABEL)));
+        let page = broker.list_clients(superuser, Some(project), 200, cursor.as_deref()).await?;
+        found = found.or(page.items.into_iter().find(|client| client.settings.labels.contains_key(LABEL)));
         match page.next {
             Some(next) if found.is_none() => cursor = Some(next),
             _ => break,
@@ -98,16 +84,7 @@ pub async fn sandbox_client(
         }
         None => {
             let (settings, client_secret, client_key) = parse_client(settings(project, issuer))?;
-            broker
-                .register_client(
-                    superuser,
-                    NewClient {
-                        settings,
-                        client_secret,
-                        client_key,
-                    },
-                )
-                .await?
+            broker.register_client(superuser, NewClient { settings, client_secret, client_key }).await?
         }
     };
     sandbox.register(ClientSettings {
@@ -140,9 +117,6 @@ fn settings(project: &ProjectId, issuer: &str) -> Value {
 pub async fn connect_link(broker: &Broker, platform: &Caller, client: &Client) -> anyhow::Result<Secret<String>> {
     let session: NewSession =
         serde_json::from_value(json!({ "owner": "you", "binding": "browser", "expires_in": 86_400 }))?;
-    let session = NewSession {
-        clients: Some(vec![ClientChoice::Id(client.id.to_string())]),
-        ..session
-    };
+    let session = NewSession { clients: Some(vec![ClientChoice::Id(client.id.to_string())]), ..session };
     Ok(broker.open_session(platform, session).await?.connect_url)
 }

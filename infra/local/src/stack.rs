@@ -128,10 +128,7 @@ impl Stack {
         let policy = OutboundPolicy::allowing(&origins).context("an --allow-insecure-origin is not an origin")?;
         let outbound = Outbound::new(policy).context("the HTTP client cannot be made")?;
         let vars = [
-            (
-                "GRANTKEEPER_PUBLIC_URL",
-                options.public_url.clone().unwrap_or_else(|| url.clone()),
-            ),
+            ("GRANTKEEPER_PUBLIC_URL", options.public_url.clone().unwrap_or_else(|| url.clone())),
             ("GRANTKEEPER_TABLE", TABLE.to_owned()),
             ("GRANTKEEPER_ROOT_KEY", seed::ROOT_KEY.to_owned()),
             ("GRANTKEEPER_REFRESH_QUEUE_URL", engines.queue_url().to_owned()),
@@ -156,16 +153,7 @@ impl Stack {
             tasks.push(background(tick(broker.clone(), every, stopped.clone())));
         }
         tasks.push(serve(listener, rooms::router(&broker), stopped));
-        Ok(Self {
-            url,
-            keys,
-            project,
-            broker,
-            engines,
-            sandbox,
-            stop,
-            tasks,
-        })
+        Ok(Self { url, keys, project, broker, engines, sandbox, stop, tasks })
     }
 
     /// A link that connects a credential at the sandbox in one browser, for a day.
@@ -192,11 +180,7 @@ impl Stack {
     }
 
     async fn caller(&self, key: &Secret<String>) -> anyhow::Result<Caller> {
-        Ok(Caller {
-            key: self.broker.authenticate(key).await?,
-            project: None,
-            user: None,
-        })
+        Ok(Caller { key: self.broker.authenticate(key).await?, project: None, user: None })
     }
 }
 
@@ -205,20 +189,8 @@ async fn bootstrap(broker: &Broker, keys: &Keys) -> anyhow::Result<Caller> {
     use grantkeeper::model::principal::{Everything, Projects, Role};
     let everything = Projects::All(Everything::Everything);
     let expires_at = broker.now() + chrono::Duration::days(365);
-    broker
-        .ensure_key(
-            "local superuser",
-            Role::Superuser,
-            everything,
-            &keys.superuser,
-            expires_at,
-        )
-        .await?;
-    Ok(Caller {
-        key: broker.authenticate(&keys.superuser).await?,
-        project: None,
-        user: None,
-    })
+    broker.ensure_key("local superuser", Role::Superuser, everything, &keys.superuser, expires_at).await?;
+    Ok(Caller { key: broker.authenticate(&keys.superuser).await?, project: None, user: None })
 }
 
 async fn start_sandbox(
@@ -227,23 +199,16 @@ async fn start_sandbox(
     stopped: &watch::Receiver<bool>,
     tasks: &mut Vec<JoinHandle<()>>,
 ) -> anyhow::Result<(Sandbox, String)> {
-    let listener = listen(port)
-        .await
-        .context("the sandbox cannot start (see --sandbox-port and --no-sandbox)")?;
+    let listener = listen(port).await.context("the sandbox cannot start (see --sandbox-port and --no-sandbox)")?;
     let url = format!("http://{}", listener.local_addr()?);
     let data_file = data.map(|data| data.join("sandbox.json"));
-    let sandbox = Sandbox::open(SandboxOptions {
-        issuer: url.clone(),
-        data_file,
-    })?;
+    let sandbox = Sandbox::open(SandboxOptions { issuer: url.clone(), data_file })?;
     tasks.push(serve(listener, sandbox.router(), stopped.clone()));
     Ok((sandbox, url))
 }
 
 async fn listen(port: u16) -> anyhow::Result<TcpListener> {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, port))
-        .await
-        .with_context(|| format!("cannot listen on 127.0.0.1:{port}"))
+    TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await.with_context(|| format!("cannot listen on 127.0.0.1:{port}"))
 }
 
 fn serve(listener: TcpListener, router: Router, stopped: watch::Receiver<bool>) -> JoinHandle<()> {
@@ -288,10 +253,7 @@ async fn until(mut stopped: watch::Receiver<bool>) {
     drop(stopped.wait_for(|stopped| *stopped).await);
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the process stays: nothing freezes between requests"
-)]
+#[expect(clippy::disallowed_methods, reason = "the process stays: nothing freezes between requests")]
 fn background(work: impl Future<Output = ()> + Send + 'static) -> JoinHandle<()> {
     tokio::spawn(work)
 }

@@ -29,9 +29,7 @@ pub async fn create(sdk: &Client, table: &str) -> anyhow::Result<()> {
         .set_key_schema(Some(key("pk", "sk")?))
         .global_secondary_indexes(due_index()?);
     if let Err(error) = create.send().await {
-        let exists = error
-            .as_service_error()
-            .is_some_and(|service| service.is_resource_in_use_exception());
+        let exists = error.as_service_error().is_some_and(|service| service.is_resource_in_use_exception());
         if !exists {
             return Err(error).context("the table cannot be made");
         }
@@ -41,10 +39,7 @@ pub async fn create(sdk: &Client, table: &str) -> anyhow::Result<()> {
 
 /// Credentials that a refresh is planned for; the generation spares the worker a read when it came too late.
 fn due_index() -> anyhow::Result<GlobalSecondaryIndex> {
-    let projection = Projection::builder()
-        .projection_type(ProjectionType::Include)
-        .non_key_attributes("gen")
-        .build();
+    let projection = Projection::builder().projection_type(ProjectionType::Include).non_key_attributes("gen").build();
     let index = GlobalSecondaryIndex::builder()
         .index_name("due")
         .set_key_schema(Some(key("due_shard", "due_at")?))
@@ -53,35 +48,19 @@ fn due_index() -> anyhow::Result<GlobalSecondaryIndex> {
 }
 
 async fn turn_time_to_live_on(sdk: &Client, table: &str) -> anyhow::Result<()> {
-    let known = sdk
-        .describe_time_to_live()
-        .table_name(table)
-        .send()
-        .await
-        .context("no answer about time to live")?;
-    let status = known
-        .time_to_live_description
-        .and_then(|description| description.time_to_live_status);
+    let known = sdk.describe_time_to_live().table_name(table).send().await.context("no answer about time to live")?;
+    let status = known.time_to_live_description.and_then(|description| description.time_to_live_status);
     if status == Some(TimeToLiveStatus::Enabled) {
         return Ok(());
     }
-    let specification = TimeToLiveSpecification::builder()
-        .attribute_name(TTL_ATTRIBUTE)
-        .enabled(true)
-        .build()?;
-    let update = sdk
-        .update_time_to_live()
-        .table_name(table)
-        .time_to_live_specification(specification);
+    let specification = TimeToLiveSpecification::builder().attribute_name(TTL_ATTRIBUTE).enabled(true).build()?;
+    let update = sdk.update_time_to_live().table_name(table).time_to_live_specification(specification);
     update.send().await.context("time to live cannot be turned on")?;
     Ok(())
 }
 
 fn attribute(name: &str, kind: ScalarAttributeType) -> anyhow::Result<AttributeDefinition> {
-    Ok(AttributeDefinition::builder()
-        .attribute_name(name)
-        .attribute_type(kind)
-        .build()?)
+    Ok(AttributeDefinition::builder().attribute_name(name).attribute_type(kind).build()?)
 }
 
 fn key(hash: &str, range: &str) -> anyhow::Result<Vec<KeySchemaElement>> {
@@ -101,14 +80,7 @@ mod tests {
         create(&sdk, "table").await.unwrap();
         create(&sdk, "table").await.unwrap();
 
-        let table = sdk
-            .describe_table()
-            .table_name("table")
-            .send()
-            .await
-            .unwrap()
-            .table
-            .unwrap();
+        let table = sdk.describe_table().table_name("table").send().await.unwrap().table.unwrap();
         let indexes = table.global_secondary_indexes();
         assert_eq!(indexes.len(), 1);
         assert_eq!(indexes[0].index_name(), Some("due"));

@@ -122,14 +122,22 @@ fn after_kill_nine_clients_credentials_and_tokens_are_there_and_refresh() {
     assert!(refreshed.contains(r#""generation":2"#), "{refreshed}");
     let token = call(&format!("/v1/credentials/{credential}/token"), "GRANTKEEPER_RUNNER_KEY", "POST");
     let token = token.split(r#""access_token":""#).nth(1).and_then(|rest| rest.split('"').next()).unwrap();
-    let me = shell(data.path(), &format!("curl -s {}/api/me -H 'Authorization: Bearer {token}'", second.line("sandbox")));
+    let me =
+        shell(data.path(), &format!("curl -s {}/api/me -H 'Authorization: Bearer {token}'", second.line("sandbox")));
     assert!(me.contains(r#""user":"ada""#), "{me}");
 }
 
 #[test]
 fn a_preset_key_replaces_that_roles_key_and_a_short_one_is_refused() {
     let data = tempfile::tempdir().unwrap();
-    let call = |key: &str| shell(data.path(), &format!("curl -s -o /dev/null -w '%{{http_code}}' $GRANTKEEPER_URL/v1/keys -H 'Authorization: Bearer {key}'"));
+    let call = |key: &str| {
+        shell(
+            data.path(),
+            &format!(
+                "curl -s -o /dev/null -w '%{{http_code}}' $GRANTKEEPER_URL/v1/keys -H 'Authorization: Bearer {key}'"
+            ),
+        )
+    };
     let old = {
         let _running = Running::start(data.path(), &FREE_PORTS);
         let old = shell(data.path(), "echo $GRANTKEEPER_SUPERUSER_KEY").trim().to_owned();

@@ -60,14 +60,8 @@ async fn put_client(
     let client =
         ClientSettings::from_body(&client_id, parse_json(&headers, &body)?).map_err(AdminError::bad_request)?;
     let view = client.view();
-    let replaced = sandbox
-        .transact(|state| state.clients.insert(client_id, client))
-        .map_err(AdminError::not_saved)?;
-    let status = if replaced.is_some() {
-        StatusCode::OK
-    } else {
-        StatusCode::CREATED
-    };
+    let replaced = sandbox.transact(|state| state.clients.insert(client_id, client)).map_err(AdminError::not_saved)?;
+    let status = if replaced.is_some() { StatusCode::OK } else { StatusCode::CREATED };
     Ok((status, Json(view)).into_response())
 }
 
@@ -107,9 +101,7 @@ async fn advance_clock(Shared(sandbox): Shared<Sandbox>, headers: HeaderMap, bod
 
 async fn revoke_user(Shared(sandbox): Shared<Sandbox>, headers: HeaderMap, body: Bytes) -> Outcome {
     let revocation: UserRevocation = parse_json(&headers, &body)?;
-    let revoked = sandbox
-        .transact(|state| state.revoke_user(&revocation.user))
-        .map_err(AdminError::not_saved)?;
+    let revoked = sandbox.transact(|state| state.revoke_user(&revocation.user)).map_err(AdminError::not_saved)?;
     Ok(Json(json!({ "revoked": revoked })).into_response())
 }
 
@@ -127,9 +119,7 @@ fn find_intruder(headers: &HeaderMap, issuer: &str) -> Option<&'static str> {
     if text(ORIGIN).is_some_and(|origin| origin != issuer) {
         return Some("requests from web pages are refused");
     }
-    text(HOST)
-        .is_some_and(|host| !is_own_host(host, issuer))
-        .then_some("this host name is not the sandbox's")
+    text(HOST).is_some_and(|host| !is_own_host(host, issuer)).then_some("this host name is not the sandbox's")
 }
 
 /// The issuer's own host and port, or any way to write the loopback interface.

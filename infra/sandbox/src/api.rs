@@ -40,11 +40,7 @@ pub(crate) async fn me(Shared(sandbox): Shared<Sandbox>, headers: HeaderMap) -> 
 pub(crate) async fn userinfo(Shared(sandbox): Shared<Sandbox>, headers: HeaderMap) -> Response {
     protected(&sandbox, &headers, |token, grant| {
         let granted = |scope: &str| token.scopes.iter().any(|held| held == scope);
-        let user = grant
-            .user
-            .as_deref()
-            .filter(|_| granted("openid"))
-            .ok_or(Refusal::InsufficientScope)?;
+        let user = grant.user.as_deref().filter(|_| granted("openid")).ok_or(Refusal::InsufficientScope)?;
         let sub = subject(user);
         let mut claims = Map::new();
         if granted("profile") {
@@ -62,9 +58,7 @@ pub(crate) async fn userinfo(Shared(sandbox): Shared<Sandbox>, headers: HeaderMa
 
 /// Any other path under `/api`: protected as well, and not there.
 pub(crate) async fn unknown(Shared(sandbox): Shared<Sandbox>, headers: HeaderMap) -> Response {
-    protected(&sandbox, &headers, |_, _| {
-        Ok((StatusCode::NOT_FOUND, json!({ "error": "not_found" })))
-    })
+    protected(&sandbox, &headers, |_, _| Ok((StatusCode::NOT_FOUND, json!({ "error": "not_found" }))))
 }
 
 /// Answers a request that must carry a valid access token.
@@ -76,9 +70,7 @@ fn protected(
     let mut facts = Facts::default();
     let outcome = bearer_token(headers).and_then(|value| {
         sandbox.read(|state| {
-            let (token, grant) = state
-                .find_access_token(value, state.now())
-                .ok_or(Refusal::InvalidToken)?;
+            let (token, grant) = state.find_access_token(value, state.now()).ok_or(Refusal::InvalidToken)?;
             facts.client_id = Some(grant.client_id.clone());
             answer(token, grant)
         })
@@ -96,17 +88,9 @@ fn protected(
 
 /// RFC 6750 §2.1. Tokens in the query or the body are not looked at.
 fn bearer_token(headers: &HeaderMap) -> Result<&str, Refusal> {
-    let value = headers
-        .get(AUTHORIZATION)
-        .ok_or(Refusal::NoToken)?
-        .to_str()
-        .map_err(|_| Refusal::InvalidToken)?;
+    let value = headers.get(AUTHORIZATION).ok_or(Refusal::NoToken)?.to_str().map_err(|_| Refusal::InvalidToken)?;
     let (scheme, token) = value.split_once(' ').ok_or(Refusal::NoToken)?;
-    if scheme.eq_ignore_ascii_case("bearer") {
-        Ok(token.trim())
-    } else {
-        Err(Refusal::NoToken)
-    }
+    if scheme.eq_ignore_ascii_case("bearer") { Ok(token.trim()) } else { Err(Refusal::NoToken) }
 }
 
 impl Refusal {
@@ -128,10 +112,9 @@ impl IntoResponse for Refusal {
                 "Bearer realm=\"sandbox\", error=\"invalid_token\", \
                  error_description=\"the access token is unknown, expired or revoked\"",
             ),
-            Refusal::InsufficientScope => (
-                StatusCode::FORBIDDEN,
-                "Bearer realm=\"sandbox\", error=\"insufficient_scope\", scope=\"openid\"",
-            ),
+            Refusal::InsufficientScope => {
+                (StatusCode::FORBIDDEN, "Bearer realm=\"sandbox\", error=\"insufficient_scope\", scope=\"openid\"")
+            }
         };
         let body = Json(json!({ "error": self.code().unwrap_or("unauthorized") }));
         no_store((status, [(WWW_AUTHENTICATE, challenge)], body))

@@ -106,13 +106,7 @@ fn ask(request: &AuthorizationRequest, parameters: &Parameters, rejected_name: O
         .iter()
         .filter_map(|name| parameters.first(name).map(|value| (*name, value.to_owned())))
         .collect();
-    pages::consent(
-        &request.client.client_id,
-        username,
-        rejected_name.is_some(),
-        &request.scopes,
-        carried,
-    )
+    pages::consent(&request.client.client_id, username, rejected_name.is_some(), &request.scopes, carried)
 }
 
 fn refused(refusal: Refusal) -> Response {

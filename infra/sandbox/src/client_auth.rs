@@ -28,34 +28,18 @@ impl PresentedClient {
                 .to_str()
                 .ok()
                 .and_then(parse_basic)
-                .ok_or(OauthError::invalid_client(
-                    "the Authorization header is not usable HTTP Basic",
-                ))?;
+                .ok_or(OauthError::invalid_client("the Authorization header is not usable HTTP Basic"))?;
             if secret.is_some() {
-                return Err(OauthError::invalid_request(
-                    "the client authenticates in two ways at once",
-                ));
+                return Err(OauthError::invalid_request("the client authenticates in two ways at once"));
             }
             if client_id.is_some_and(|client_id| client_id != presented.client_id) {
-                return Err(OauthError::invalid_request(
-                    "the body names another client than the header",
-                ));
+                return Err(OauthError::invalid_request("the body names another client than the header"));
             }
             return Ok(presented);
         }
-        let client_id = client_id
-            .ok_or(OauthError::invalid_client("the request names no client"))?
-            .to_owned();
-        let method = if secret.is_some() {
-            AuthMethod::ClientSecretPost
-        } else {
-            AuthMethod::None
-        };
-        Ok(PresentedClient {
-            client_id,
-            secret: secret.map(String::from),
-            method,
-        })
+        let client_id = client_id.ok_or(OauthError::invalid_client("the request names no client"))?.to_owned();
+        let method = if secret.is_some() { AuthMethod::ClientSecretPost } else { AuthMethod::None };
+        Ok(PresentedClient { client_id, secret: secret.map(String::from), method })
     }
 
     /// The settings of the client, if it exists and proved itself in a way it may use.
@@ -92,7 +76,5 @@ fn parse_basic(header: &str) -> Option<PresentedClient> {
 fn form_decode(value: &str) -> String {
     // Read as the value of a parameter; `&` and `=` in an unencoded value must not cut it.
     let whole = value.replace('&', "%26").replace('=', "%3D");
-    form_urlencoded::parse(format!("v={whole}").as_bytes())
-        .map(|(_, value)| value.into_owned())
-        .collect()
+    form_urlencoded::parse(format!("v={whole}").as_bytes()).map(|(_, value)| value.into_owned()).collect()
 }

@@ -28,17 +28,13 @@ impl DataFile {
         // The parser's message may quote a secret; only the place of the mistake is told.
         serde_json::from_slice(&bytes).map(Some).map_err(|error| {
             let (line, column) = (error.line(), error.column());
-            anyhow!(
-                "{} is not a sandbox data file (line {line}, column {column})",
-                self.path.display()
-            )
+            anyhow!("{} is not a sandbox data file (line {line}, column {column})", self.path.display())
         })
     }
 
     /// Writes a sibling and renames it, so a killed process leaves the old state or the new one, never half of one.
     pub(crate) fn save(&self, state: &State) -> anyhow::Result<()> {
-        self.replace(state)
-            .with_context(|| format!("cannot write {}", self.path.display()))
+        self.replace(state).with_context(|| format!("cannot write {}", self.path.display()))
     }
 
     fn replace(&self, state: &State) -> anyhow::Result<()> {
@@ -47,12 +43,7 @@ impl DataFile {
         }
         let mut sibling = self.path.clone().into_os_string();
         sibling.push(".new");
-        let mut file = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(&sibling)?;
+        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&sibling)?;
         file.write_all(&serde_json::to_vec(state)?)?;
         fs::rename(&sibling, &self.path)?;
         Ok(())

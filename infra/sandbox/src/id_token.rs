@@ -32,9 +32,7 @@ impl SigningKey {
     pub(crate) fn from_stored(stored: &str) -> anyhow::Result<SigningKey> {
         let unusable = "the data file's signing key is unusable";
         let document = STANDARD.decode(stored).ok().context(unusable)?;
-        let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &document)
-            .ok()
-            .context(unusable)?;
+        let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &document).ok().context(unusable)?;
         // An uncompressed point: 0x04, then the two coordinates.
         let point = pair.public_key().as_ref();
         let x = URL_SAFE_NO_PAD.encode(point.get(1..33).context(unusable)?);
@@ -76,10 +74,8 @@ impl SigningKey {
         let header = json!({ "alg": "ES256", "typ": "JWT", "kid": self.key_id });
         let encode = |part: &Value| URL_SAFE_NO_PAD.encode(part.to_string());
         let signed = format!("{}.{}", encode(&header), encode(&claims));
-        let signature = self
-            .pair
-            .sign(&SystemRandom::new(), signed.as_bytes())
-            .map_err(|_| anyhow!("cannot sign an ID token"))?;
+        let signature =
+            self.pair.sign(&SystemRandom::new(), signed.as_bytes()).map_err(|_| anyhow!("cannot sign an ID token"))?;
         Ok(format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature.as_ref())))
     }
 }

@@ -37,25 +37,16 @@ fn answer(
     facts.note(&parameters);
     let presented = PresentedClient::parse(headers, &parameters)?;
     sandbox.read(|state| {
-        facts.client_id = state
-            .clients
-            .get(&presented.client_id)
-            .map(|known| known.client_id.clone());
+        facts.client_id = state.clients.get(&presented.client_id).map(|known| known.client_id.clone());
         let client = presented.authenticate(state)?;
-        let token = parameters
-            .one("token")?
-            .ok_or(OauthError::invalid_request("token is missing"))?;
+        let token = parameters.one("token")?.ok_or(OauthError::invalid_request("token is missing"))?;
         Ok(match state.find_token_of(&client, token, state.now()) {
             // RFC 7662 §2.2: nothing but this, whatever the reason.
             None => json!({ "active": false }),
             Some(ValidToken::Access(token, grant)) => {
                 let mut answer = description(sandbox, grant, &token.scopes, token.issued_at);
                 set(&mut answer, "token_type", Some(json!("Bearer")));
-                set(
-                    &mut answer,
-                    "exp",
-                    token.expires_at.map(|expires_at| json!(expires_at / 1000)),
-                );
+                set(&mut answer, "exp", token.expires_at.map(|expires_at| json!(expires_at / 1000)));
                 answer
             }
             Some(ValidToken::Refresh(token, grant)) => description(sandbox, grant, &grant.scopes, token.issued_at),

@@ -66,10 +66,7 @@ impl Sandbox {
     /// The issuer is not an http(s) origin, or the data file cannot be read, understood or written.
     pub fn open(options: Options) -> anyhow::Result<Sandbox> {
         let issuer = Url::parse(&options.issuer).context("the issuer is not a URL")?;
-        ensure!(
-            matches!(issuer.scheme(), "http" | "https"),
-            "the issuer must be an http or https URL"
-        );
+        ensure!(matches!(issuer.scheme(), "http" | "https"), "the issuer must be an http or https URL");
         ensure!(
             issuer.path() == "/" && issuer.query().is_none() && issuer.fragment().is_none(),
             "the issuer must be an origin, without path, query or fragment"
@@ -159,8 +156,7 @@ impl Sandbox {
         let mut next = state.clone();
         let outcome = change(&mut next);
         if next != *state {
-            file.save(&next)
-                .inspect_err(|error| eprintln!("grantkeeper-sandbox: {error:#}"))?;
+            file.save(&next).inspect_err(|error| eprintln!("grantkeeper-sandbox: {error:#}"))?;
             *state = next;
         }
         Ok(outcome)

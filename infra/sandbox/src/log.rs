@@ -59,9 +59,7 @@ impl Facts {
     /// Takes from the parameters what may be logged.
     pub(crate) fn note(&mut self, parameters: &Parameters) {
         let fingerprint = |value: &str| Digest::of(value).fingerprint();
-        let revoked = parameters
-            .first("token")
-            .filter(|token| token.starts_with(REFRESH_TOKEN_PREFIX));
+        let revoked = parameters.first("token").filter(|token| token.starts_with(REFRESH_TOKEN_PREFIX));
         self.grant_type = parameters.first("grant_type").map(shortened);
         self.refresh_token = parameters.first("refresh_token").or(revoked).map(fingerprint);
         self.code = parameters.first("code").map(fingerprint);

@@ -28,10 +28,7 @@ async fn main() -> anyhow::Result<()> {
         .await
         .with_context(|| format!("cannot listen on 127.0.0.1:{}", arguments.port))?;
     let issuer = format!("http://{}", listener.local_addr()?);
-    let sandbox = Sandbox::open(Options {
-        issuer: issuer.clone(),
-        data_file: arguments.data,
-    })?;
+    let sandbox = Sandbox::open(Options { issuer: issuer.clone(), data_file: arguments.data })?;
     let mut terminate = signal(SignalKind::terminate())?;
     eprintln!("sandbox ready {issuer}");
     axum::serve(listener, sandbox.router())

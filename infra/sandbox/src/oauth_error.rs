@@ -37,27 +37,15 @@ impl OauthError {
     }
 
     pub(crate) fn invalid_client(description: &'static str) -> Self {
-        OauthError {
-            status: StatusCode::UNAUTHORIZED,
-            code: "invalid_client",
-            description,
-        }
+        OauthError { status: StatusCode::UNAUTHORIZED, code: "invalid_client", description }
     }
 
     fn bad_request(code: &'static str, description: &'static str) -> Self {
-        OauthError {
-            status: StatusCode::BAD_REQUEST,
-            code,
-            description,
-        }
+        OauthError { status: StatusCode::BAD_REQUEST, code, description }
     }
 
     fn server_error() -> Self {
-        OauthError {
-            status: StatusCode::INTERNAL_SERVER_ERROR,
-            code: "server_error",
-            description: "internal error",
-        }
+        OauthError { status: StatusCode::INTERNAL_SERVER_ERROR, code: "server_error", description: "internal error" }
     }
 }
 

@@ -33,10 +33,7 @@ pub(crate) struct FreshTokens {
 
 impl FreshTokens {
     pub(crate) fn generate() -> Result<FreshTokens, Unspecified> {
-        Ok(FreshTokens {
-            access_token: random(ACCESS_TOKEN_PREFIX)?,
-            refresh_token: random(REFRESH_TOKEN_PREFIX)?,
-        })
+        Ok(FreshTokens { access_token: random(ACCESS_TOKEN_PREFIX)?, refresh_token: random(REFRESH_TOKEN_PREFIX)? })
     }
 }
 

@@ -66,22 +66,9 @@ pub(crate) fn consent(
     scopes: &[String],
     carried: Vec<(&'static str, String)>,
 ) -> Response {
-    let status = if username_rejected {
-        StatusCode::UNPROCESSABLE_ENTITY
-    } else {
-        StatusCode::OK
-    };
+    let status = if username_rejected { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK };
     let scopes = scopes.iter().map(|scope| (scope.as_str(), meaning(scope))).collect();
-    page(
-        status,
-        &ConsentPage {
-            client_id,
-            username,
-            username_rejected,
-            scopes,
-            carried,
-        },
-    )
+    page(status, &ConsentPage { client_id, username, username_rejected, scopes, carried })
 }
 
 fn page(status: StatusCode, template: &impl Template) -> Response {

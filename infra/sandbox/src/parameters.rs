@@ -27,9 +27,7 @@ impl Parameters {
     /// Reads a POST body, which must say that it is a form.
     pub(crate) fn from_body(headers: &HeaderMap, body: Result<Bytes, BytesRejection>) -> Result<Self, OauthError> {
         if !has_media_type(headers, "application/x-www-form-urlencoded") {
-            return Err(OauthError::invalid_request(
-                "the body must be application/x-www-form-urlencoded",
-            ));
+            return Err(OauthError::invalid_request("the body must be application/x-www-form-urlencoded"));
         }
         let body = body.map_err(|_| OauthError::invalid_request("the body cannot be read"))?;
         Ok(Parameters::parse(&body))
@@ -37,11 +35,7 @@ impl Parameters {
 
     /// The value of a parameter that may stand once. An empty value counts as left out (RFC 6749 §3.1).
     pub(crate) fn one(&self, name: &str) -> Result<Option<&str>, Repeated> {
-        let mut values = self
-            .0
-            .iter()
-            .filter(|(key, _)| key == name)
-            .map(|(_, value)| value.as_str());
+        let mut values = self.0.iter().filter(|(key, _)| key == name).map(|(_, value)| value.as_str());
         let first = values.next();
         if values.next().is_some() {
             return Err(Repeated);
@@ -51,21 +45,12 @@ impl Parameters {
 
     /// The first value, for places that only report what came.
     pub(crate) fn first(&self, name: &str) -> Option<&str> {
-        self.0
-            .iter()
-            .find(|(key, value)| key == name && !value.is_empty())
-            .map(|(_, value)| value.as_str())
+        self.0.iter().find(|(key, value)| key == name && !value.is_empty()).map(|(_, value)| value.as_str())
     }
 }
 
 /// Whether `Content-Type` names this media type, whatever its parameters.
 pub(crate) fn has_media_type(headers: &HeaderMap, media_type: &str) -> bool {
-    let value = headers
-        .get(CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok())
-        .unwrap_or_default();
-    value
-        .split(';')
-        .next()
-        .is_some_and(|essence| essence.trim().eq_ignore_ascii_case(media_type))
+    let value = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    value.split(';').next().is_some_and(|essence| essence.trim().eq_ignore_ascii_case(media_type))
 }

@@ -34,14 +34,9 @@ fn answer(
     facts.note(&parameters);
     let presented = PresentedClient::parse(headers, &parameters)?;
     let revocation = sandbox.transact(|state| {
-        facts.client_id = state
-            .clients
-            .get(&presented.client_id)
-            .map(|known| known.client_id.clone());
+        facts.client_id = state.clients.get(&presented.client_id).map(|known| known.client_id.clone());
         let client = presented.authenticate(state)?;
-        let token = parameters
-            .one("token")?
-            .ok_or(OauthError::invalid_request("token is missing"))?;
+        let token = parameters.one("token")?.ok_or(OauthError::invalid_request("token is missing"))?;
         let now = state.now();
         Ok::<_, OauthError>(state.revoke_token(&client, token, now))
     })??;

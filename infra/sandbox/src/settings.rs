@@ -131,9 +131,7 @@ impl Default for ClientSettings {
                 GrantType::ClientCredentials,
                 GrantType::Password,
             ],
-            scopes: ["openid", "profile", "email", "offline_access", "read", "write"]
-                .map(String::from)
-                .to_vec(),
+            scopes: ["openid", "profile", "email", "offline_access", "read", "write"].map(String::from).to_vec(),
             token_endpoint_auth_methods: vec![
                 AuthMethod::ClientSecretBasic,
                 AuthMethod::ClientSecretPost,
@@ -157,40 +155,25 @@ impl Default for ClientSettings {
 
 impl fmt::Debug for ClientSettings {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter
-            .debug_struct("ClientSettings")
-            .field("client_id", &self.client_id)
-            .finish_non_exhaustive()
+        formatter.debug_struct("ClientSettings").field("client_id", &self.client_id).finish_non_exhaustive()
     }
 }
 
 impl ClientSettings {
     /// Checks what the types leave open.
     pub(crate) fn validate(&self) -> anyhow::Result<()> {
-        ensure!(
-            is_printable_ascii(&self.client_id, 200),
-            "client_id must be 1 to 200 printable ASCII characters"
-        );
+        ensure!(is_printable_ascii(&self.client_id, 200), "client_id must be 1 to 200 printable ASCII characters");
         if let Some(secret) = &self.client_secret {
-            ensure!(
-                is_printable_ascii(secret, 1000),
-                "client_secret must be 1 to 1000 printable ASCII characters"
-            );
+            ensure!(is_printable_ascii(secret, 1000), "client_secret must be 1 to 1000 printable ASCII characters");
         }
         for redirect_uri in &self.redirect_uris {
             let url = Url::parse(redirect_uri).context("redirect_uris must be absolute URLs")?;
             ensure!(!url.cannot_be_a_base(), "redirect_uris must be hierarchical URLs");
             ensure!(url.fragment().is_none(), "redirect_uris must not have a fragment");
         }
-        ensure!(
-            self.scopes.iter().all(|scope| is_scope_token(scope)),
-            "scopes must be scope tokens (RFC 6749 §3.3)"
-        );
+        ensure!(self.scopes.iter().all(|scope| is_scope_token(scope)), "scopes must be scope tokens (RFC 6749 §3.3)");
         if let Some(name) = &self.auto_consent {
-            ensure!(
-                is_username(name),
-                "auto_consent must be a username: 1 to 80 bytes, no control characters"
-            );
+            ensure!(is_username(name), "auto_consent must be a username: 1 to 80 bytes, no control characters");
         }
         ensure!(self.delay_ms <= MAX_DELAY_MS, "delay_ms must be at most {MAX_DELAY_MS}");
         Ok(())
@@ -198,11 +181,7 @@ impl ClientSettings {
 
     /// Reads the body of `PUT /admin/clients/{client_id}`.
     pub(crate) fn from_body(client_id: &str, body: Map<String, Value>) -> anyhow::Result<ClientSettings> {
-        ClientSettings {
-            client_id: client_id.to_owned(),
-            ..ClientSettings::default()
-        }
-        .merged(body)
+        ClientSettings { client_id: client_id.to_owned(), ..ClientSettings::default() }.merged(body)
     }
 
     /// These settings with the given members replaced. `null` is a value, not a removal.
@@ -231,17 +210,8 @@ impl ClientSettings {
     /// `None` when one is not allowed, or none is left (RFC 6749 §3.3, `invalid_scope`).
     pub(crate) fn scopes_for(&self, requested: Option<&str>) -> Option<Vec<String>> {
         let scopes: Vec<String> = match requested {
-            Some(requested) => requested
-                .split(' ')
-                .filter(|scope| !scope.is_empty())
-                .map(String::from)
-                .collect(),
-            None => self
-                .scopes
-                .iter()
-                .filter(|scope| !is_openid_scope(scope))
-                .cloned()
-                .collect(),
+            Some(requested) => requested.split(' ').filter(|scope| !scope.is_empty()).map(String::from).collect(),
+            None => self.scopes.iter().filter(|scope| !is_openid_scope(scope)).cloned().collect(),
         };
         (!scopes.is_empty() && scopes.iter().all(|scope| self.scopes.contains(scope))).then(|| without_repeats(scopes))
     }
@@ -269,10 +239,7 @@ fn is_printable_ascii(value: &str, longest: usize) -> bool {
 
 /// RFC 6749 §3.3: `scope-token`.
 fn is_scope_token(value: &str) -> bool {
-    !value.is_empty()
-        && value
-            .bytes()
-            .all(|byte| matches!(byte, 0x21 | 0x23..=0x5b | 0x5d..=0x7e))
+    !value.is_empty() && value.bytes().all(|byte| matches!(byte, 0x21 | 0x23..=0x5b | 0x5d..=0x7e))
 }
 
 fn is_openid_scope(scope: &str) -> bool {

@@ -184,18 +184,12 @@ impl State {
     /// Ends every grant of a person and every code not yet redeemed; returns how many there were.
     pub(crate) fn revoke_user(&mut self, user: &str) -> usize {
         let of_user = |grant: &Grant| grant.user.as_deref() == Some(user);
-        let grants: Vec<GrantId> = self
-            .grants
-            .iter()
-            .filter(|(_, grant)| of_user(grant))
-            .map(|(id, _)| *id)
-            .collect();
+        let grants: Vec<GrantId> = self.grants.iter().filter(|(_, grant)| of_user(grant)).map(|(id, _)| *id).collect();
         for grant in &grants {
             self.revoke_grant(*grant);
         }
         let codes_before = self.codes.len();
-        self.codes
-            .retain(|_, code| code.user != user || code.redeemed_as.is_some());
+        self.codes.retain(|_, code| code.user != user || code.redeemed_as.is_some());
         grants.len() + codes_before - self.codes.len()
     }
 
@@ -206,26 +200,18 @@ impl State {
     }
 
     fn belongs_to(&self, grant: GrantId, client: &ClientSettings) -> bool {
-        self.grants
-            .get(&grant)
-            .is_some_and(|grant| grant.client_id == client.client_id)
+        self.grants.get(&grant).is_some_and(|grant| grant.client_id == client.client_id)
     }
 
     /// Forgets what can no longer matter. Spent refresh tokens stay as long as their grant: their reuse must be seen.
     fn prune(&mut self, now: Millis) {
-        self.codes
-            .retain(|_, code| now < code.expires_at.saturating_add(CODE_MEMORY_MS));
+        self.codes.retain(|_, code| now < code.expires_at.saturating_add(CODE_MEMORY_MS));
         let before = self.access_tokens.len();
-        self.access_tokens
-            .retain(|_, token| token.expires_at.is_none_or(|expires_at| now < expires_at));
+        self.access_tokens.retain(|_, token| token.expires_at.is_none_or(|expires_at| now < expires_at));
         if self.access_tokens.len() < before {
             let refreshable = self.refresh_tokens.values().map(|token| token.grant);
-            let used: BTreeSet<GrantId> = self
-                .access_tokens
-                .values()
-                .map(|token| token.grant)
-                .chain(refreshable)
-                .collect();
+            let used: BTreeSet<GrantId> =
+                self.access_tokens.values().map(|token| token.grant).chain(refreshable).collect();
             self.grants.retain(|id, _| used.contains(id));
         }
     }
@@ -236,10 +222,7 @@ pub(crate) fn after(moment: Millis, seconds: u32) -> Millis {
     moment.saturating_add(i64::from(seconds) * 1000)
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the sandbox is its own outside world: this is its clock"
-)]
+#[expect(clippy::disallowed_methods, reason = "the sandbox is its own outside world: this is its clock")]
 fn wall_clock() -> Millis {
     chrono::Utc::now().timestamp_millis()
 }

@@ -78,12 +78,7 @@ fn answer(
     let id_token = issued
         .id
         .as_ref()
-        .map(|facts| {
-            sandbox
-                .0
-                .signing_key
-                .id_token(sandbox.issuer(), &client.client_id, facts, &issued.access_token)
-        })
+        .map(|facts| sandbox.0.signing_key.id_token(sandbox.issuer(), &client.client_id, facts, &issued.access_token))
         .transpose()?;
     Ok(TokenAnswer {
         access_token: issued.access_token,
@@ -101,23 +96,17 @@ fn exchange(
     parameters: &Parameters,
     fresh: FreshTokens,
 ) -> Result<Issued, OauthError> {
-    let grant_type = parameters
-        .one("grant_type")?
-        .ok_or(OauthError::invalid_request("grant_type is missing"))?;
+    let grant_type = parameters.one("grant_type")?.ok_or(OauthError::invalid_request("grant_type is missing"))?;
     let grant_type = GrantType::parse(grant_type).ok_or(OauthError::unsupported_grant_type())?;
     if !client.grant_types.contains(&grant_type) {
-        return Err(OauthError::unauthorized_client(
-            "the client may not use this grant type",
-        ));
+        return Err(OauthError::unauthorized_client("the client may not use this grant type"));
     }
     let now = state.now();
     let scope = parameters.one("scope")?;
     match grant_type {
         GrantType::AuthorizationCode => {
             let request = CodeRedemption {
-                code: parameters
-                    .one("code")?
-                    .ok_or(OauthError::invalid_request("code is missing"))?,
+                code: parameters.one("code")?.ok_or(OauthError::invalid_request("code is missing"))?,
                 redirect_uri: parameters.one("redirect_uri")?,
                 code_verifier: parameters.one("code_verifier")?,
             };
@@ -125,13 +114,7 @@ fn exchange(
         }
         GrantType::RefreshToken => {
             let missing = OauthError::invalid_request("refresh_token is missing");
-            state.refresh(
-                client,
-                parameters.one("refresh_token")?.ok_or(missing)?,
-                scope,
-                fresh,
-                now,
-            )
+            state.refresh(client, parameters.one("refresh_token")?.ok_or(missing)?, scope, fresh, now)
         }
         GrantType::ClientCredentials => {
             // RFC 6749 §4.4: confidential clients only.
@@ -142,12 +125,8 @@ fn exchange(
             Ok(state.grant_client_credentials(client, scopes, fresh, now))
         }
         GrantType::Password => {
-            let user = parameters
-                .one("username")?
-                .ok_or(OauthError::invalid_request("username is missing"))?;
-            let password = parameters
-                .one("password")?
-                .ok_or(OauthError::invalid_request("password is missing"))?;
+            let user = parameters.one("username")?.ok_or(OauthError::invalid_request("username is missing"))?;
+            let password = parameters.one("password")?.ok_or(OauthError::invalid_request("password is missing"))?;
             if password != PASSWORD || !is_username(user) {
                 return Err(OauthError::invalid_grant("username or password is wrong"));
             }

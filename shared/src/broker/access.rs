@@ -94,11 +94,7 @@ impl Caller {
     /// [`Error::Invalid`] when the header is missing.
     pub fn require_user(&self) -> Result<&str> {
         self.user.as_deref().ok_or_else(|| {
-            Error::field(
-                "",
-                "user_required",
-                "Name the person you act for in the header Grantkeeper-User.",
-            )
+            Error::field("", "user_required", "Name the person you act for in the header Grantkeeper-User.")
         })
     }
 
@@ -108,11 +104,9 @@ impl Caller {
     /// [`Error::Invalid`].
     pub fn check_owner(&self, owner: &str) -> Result<()> {
         match self.user.as_deref() {
-            Some(user) if user != owner => Err(Error::field(
-                "/owner",
-                "owner_differs",
-                "The header Grantkeeper-User names another person.",
-            )),
+            Some(user) if user != owner => {
+                Err(Error::field("/owner", "owner_differs", "The header Grantkeeper-User names another person."))
+            }
             _ => Ok(()),
         }
     }
@@ -150,10 +144,6 @@ impl Broker {
                 self.inner.keys.insert(hash, found, now)
             }
         };
-        if key.is_valid(now) {
-            Ok(key)
-        } else {
-            Err(Error::Unauthenticated)
-        }
+        if key.is_valid(now) { Ok(key) } else { Err(Error::Unauthenticated) }
     }
 }

@@ -24,9 +24,7 @@ pub(crate) struct Cache<K, V> {
 
 impl<K, V> Default for Cache<K, V> {
     fn default() -> Self {
-        Self {
-            entries: Mutex::default(),
-        }
+        Self { entries: Mutex::default() }
     }
 }
 

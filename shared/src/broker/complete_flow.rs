@@ -69,10 +69,7 @@ impl Broker {
             }
             match flow.check_completable(now) {
                 Ok(()) => return self.exchange_code(&flow).await,
-                Err(Error::Conflict {
-                    code: "completion_in_progress",
-                    ..
-                }) => {
+                Err(Error::Conflict { code: "completion_in_progress", .. }) => {
                     tokio::time::sleep(PAUSE).await;
                     flow = self.find_flow(caller, id).await?;
                 }
@@ -96,10 +93,7 @@ impl Broker {
 
     /// Ends an exchange whose worker died: the code may be spent, and the person must be able to start again.
     pub(crate) async fn end_interrupted(&self, flow: &Flow) -> Result<()> {
-        let ended = self
-            .store()
-            .fail_flow(flow, FlowStatus::Exchanging, "exchange_interrupted", self.now())
-            .await?;
+        let ended = self.store().fail_flow(flow, FlowStatus::Exchanging, "exchange_interrupted", self.now()).await?;
         if ended {
             tracing::warn!(flow = %flow.id, "an exchange was interrupted");
         }
@@ -108,9 +102,7 @@ impl Broker {
 
     /// Somebody else finished the owner's consent. The code is destroyed, for it may belong to another account.
     async fn owner_mismatch(&self, flow: &Flow) -> Result<Credential> {
-        self.store()
-            .fail_flow(flow, FlowStatus::Parked, "owner_mismatch", self.now())
-            .await?;
+        self.store().fail_flow(flow, FlowStatus::Parked, "owner_mismatch", self.now()).await?;
         tracing::warn!(flow = %flow.id, project = %flow.project, security = true, "owner mismatch: the code was destroyed");
         Err(Error::Conflict {
             code: "owner_mismatch",
@@ -124,9 +116,7 @@ impl Broker {
 
     /// The answer of the first call, again.
     pub(crate) async fn completed(&self, flow: &Flow) -> Result<Credential> {
-        let in_time = flow
-            .completed_at
-            .is_some_and(|at| (self.now() - at).num_seconds() < REPEAT_SECONDS);
+        let in_time = flow.completed_at.is_some_and(|at| (self.now() - at).num_seconds() < REPEAT_SECONDS);
         if !in_time {
             return Err(Error::Conflict {
                 code: "flow_completed",
@@ -134,14 +124,8 @@ impl Broker {
                 advice: &["Read the credential that the flow names."],
             });
         }
-        let id = flow
-            .credential
-            .as_ref()
-            .ok_or(Error::Internal("a completed flow has no credential"))?;
-        self.store()
-            .find_credential(&flow.project, id)
-            .await?
-            .ok_or(Error::NotFound)
+        let id = flow.credential.as_ref().ok_or(Error::Internal("a completed flow has no credential"))?;
+        self.store().find_credential(&flow.project, id).await?.ok_or(Error::NotFound)
     }
 }
 

@@ -40,11 +40,7 @@ impl Broker {
         let base = &client.settings.name;
         let mut name = base.clone();
         for number in 2..NAMES {
-            if !self
-                .store()
-                .is_name_taken(&session.project, &session.owner, &name)
-                .await?
-            {
+            if !self.store().is_name_taken(&session.project, &session.owner, &name).await? {
                 break;
             }
             name = format!("{base} ({number})");
@@ -76,10 +72,7 @@ impl Broker {
             return Err(BrowserRefusal::ExpiredLink.into());
         }
         use super::open_session::SessionStatus as Status;
-        if matches!(
-            session_status(&session, flow.as_ref(), now),
-            Status::Returned | Status::Completed
-        ) {
+        if matches!(session_status(&session, flow.as_ref(), now), Status::Returned | Status::Completed) {
             return Err(BrowserRefusal::AlreadyUsed.into());
         }
         let mut offers = Vec::with_capacity(session.offers.len());

@@ -42,42 +42,30 @@ impl Broker {
             detail: "The client was changed or deleted while the sign-in was under way.".to_owned(),
             advice: &["Open a new connect session."],
         };
-        let client = client
-            .filter(|client| client.version == flow.client_version)
-            .ok_or_else(changed)?;
+        let client = client.filter(|client| client.version == flow.client_version).ok_or_else(changed)?;
         // Everything that can fail comes before the code is sent.
         let parked = self.open_parked(flow).await?;
         let secrets = self.engine().client_secrets(&client).await?;
         let now = self.now();
-        if !self
-            .store()
-            .claim_exchange(flow, now + Duration::seconds(FUNCTION_TIMEOUT_SECONDS + 5), now)
-            .await?
-        {
+        let until = now + Duration::seconds(FUNCTION_TIMEOUT_SECONDS + 5);
+        // From here on the flow is named with this exchange: no repetition of a write can touch another's.
+        let flow = &Flow { exchange_attempt: Some(uuid::Uuid::new_v4().to_string()), ..flow.clone() };
+        if !self.store().claim_exchange(flow, until, now).await? {
             return Err(Error::Conflict {
                 code: "completion_in_progress",
                 detail: "Another call completes this flow now.".to_owned(),
                 advice: &["Repeat the call in a second: it then gets the same answer."],
             });
         }
-        let claimed = Claimed {
-            flow,
-            client: &client,
-            parked,
-        };
+        let claimed = Claimed { flow, client: &client, parked };
         match self.redeem(&claimed, secrets.first()).await {
             Ok(credential) => Ok(credential),
             Err(Failure::NotSent) => {
                 self.store().release_exchange(flow).await?;
-                Err(Error::ProviderUnavailable {
-                    what: "its token endpoint could not be reached",
-                    retry_after: None,
-                })
+                Err(Error::ProviderUnavailable { what: "its token endpoint could not be reached", retry_after: None })
             }
             Err(Failure::Final(error)) => {
-                self.store()
-                    .fail_flow(flow, FlowStatus::Exchanging, problem_of(&error), self.now())
-                    .await?;
+                self.store().fail_flow(flow, FlowStatus::Exchanging, problem_of(&error), self.now()).await?;
                 Err(error)
             }
         }
@@ -90,13 +78,8 @@ impl Broker {
     ) -> Result<Credential, Failure> {
         let Claimed { flow, client, parked } = claimed;
         let settings = &client.settings;
-        let client_id = settings
-            .client_id
-            .as_deref()
-            .ok_or(Error::Internal("an active client lacks its client_id"))?;
-        let origin = settings
-            .token_origin()
-            .ok_or(Error::Internal("an active client lacks its endpoint"))?;
+        let client_id = settings.client_id.as_deref().ok_or(Error::Internal("an active client lacks its client_id"))?;
+        let origin = settings.token_origin().ok_or(Error::Internal("an active client lacks its endpoint"))?;
         let extra = settings.token_params();
         let endpoint = TokenEndpoint {
             // The endpoint that was pinned when the flow started.
@@ -108,9 +91,7 @@ impl Broker {
         };
         let http = OAuthHttp::new(self.outbound(), &origin);
         let verifier = flow.pkce.then_some(&parked.verifier);
-        let answer = endpoint
-            .exchange_code(&http, &parked.code, verifier, &flow.redirect_uri)
-            .await;
+        let answer = endpoint.exchange_code(&http, &parked.code, verifier, &flow.redirect_uri).await;
         let status = http.outcome().map_or(0, |outcome| outcome.status);
         let answer = answer.map_err(|failure| match failure {
             TokenFailure::Refused("invalid_grant") => Failure::Final(Error::GrantRejected),
@@ -120,9 +101,9 @@ impl Broker {
                 what: "its answer to the code was lost",
                 retry_after: None,
             }),
-            TokenFailure::Transport(_) | TokenFailure::NotOAuth => Failure::Final(Error::ProviderMisbehaved(
-                "the token endpoint answered something that is not OAuth",
-            )),
+            TokenFailure::Transport(_) | TokenFailure::NotOAuth => {
+                Failure::Final(Error::ProviderMisbehaved("the token endpoint answered something that is not OAuth"))
+            }
         })?;
         // Tokens are not used or stored before the ID token that came with them was verified.
         let account = self.verify_id_token(claimed, client_id, &answer).await?;
@@ -146,17 +127,9 @@ impl Broker {
             Some(uri) => Some(self.fetch_keys(uri).await?),
             None => None,
         };
-        let expected = Expected {
-            issuer: flow.issuer.as_deref(),
-            client_id,
-            nonce: &parked.nonce,
-            now: self.now(),
-        };
+        let expected = Expected { issuer: flow.issuer.as_deref(), client_id, nonce: &parked.nonce, now: self.now() };
         match id_token::verify(token, keys.as_ref(), &expected) {
-            Ok(subject) => Ok(Some(Account {
-                issuer: subject.issuer,
-                subject: subject.subject,
-            })),
+            Ok(subject) => Ok(Some(Account { issuer: subject.issuer, subject: subject.subject })),
             Err(refusal) => {
                 tracing::warn!(flow = %flow.id, %refusal, security = true, "an ID token was refused");
                 Err(Error::ProviderMisbehaved("its ID token was refused"))
@@ -185,12 +158,7 @@ impl Broker {
     ) -> Result<Credential> {
         let now = self.now();
         let refreshable = answer.refresh_token.is_some();
-        let schedule = Schedule::plan(
-            now,
-            answer.expires_in,
-            client.settings.refresh.default_lifetime,
-            refreshable,
-        );
+        let schedule = Schedule::plan(now, answer.expires_in, client.settings.refresh.default_lifetime, refreshable);
         // RFC 6749 §5.1: without scope in the answer, what was asked is granted.
         let granted = answer.scopes.clone().unwrap_or_else(|| flow.requested_scopes.clone());
         let tokens = TokenSet {

@@ -23,11 +23,7 @@ pub(crate) struct Fields {
 
 impl Fields {
     pub(crate) fn wrong(&mut self, pointer: &str, code: &'static str, detail: impl Into<String>) {
-        self.errors.push(FieldError {
-            pointer: pointer.to_owned(),
-            code,
-            detail: detail.into(),
-        });
+        self.errors.push(FieldError { pointer: pointer.to_owned(), code, detail: detail.into() });
     }
 
     /// A text for people or an id of the platform: not empty, not too long, no control characters.
@@ -35,11 +31,7 @@ impl Fields {
         if text.trim().is_empty() {
             self.wrong(pointer, "empty", "It must not be empty.");
         } else if text.chars().count() > MAX_TEXT {
-            self.wrong(
-                pointer,
-                "too_long",
-                format!("It must have at most {MAX_TEXT} characters."),
-            );
+            self.wrong(pointer, "too_long", format!("It must have at most {MAX_TEXT} characters."));
         } else if text.chars().any(char::is_control) {
             self.wrong(pointer, "control_character", "It must not contain control characters.");
         }
@@ -65,21 +57,13 @@ impl Fields {
 
     pub(crate) fn labels(&mut self, pointer: &str, labels: &BTreeMap<String, String>) {
         if labels.len() > MAX_ENTRIES {
-            return self.wrong(
-                pointer,
-                "too_many",
-                format!("There may be at most {MAX_ENTRIES} labels."),
-            );
+            return self.wrong(pointer, "too_many", format!("There may be at most {MAX_ENTRIES} labels."));
         }
         for (name, value) in labels {
             let pointer = format!("{pointer}/{}", escape(name));
             self.text(&pointer, name);
             if value.chars().count() > MAX_TEXT || value.chars().any(char::is_control) {
-                self.wrong(
-                    &pointer,
-                    "not_a_label",
-                    format!("At most {MAX_TEXT} characters, no control characters."),
-                );
+                self.wrong(&pointer, "not_a_label", format!("At most {MAX_TEXT} characters, no control characters."));
             }
         }
     }
@@ -99,11 +83,7 @@ impl Fields {
     }
 
     pub(crate) fn done(self) -> Result<()> {
-        if self.errors.is_empty() {
-            Ok(())
-        } else {
-            Err(Error::Invalid(self.errors))
-        }
+        if self.errors.is_empty() { Ok(()) } else { Err(Error::Invalid(self.errors)) }
     }
 }
 
@@ -124,11 +104,7 @@ impl Broker {
     /// A page of the platform: https, compared character by character later. Loopback http only in the local stack.
     pub(crate) fn check_return_urls(&self, fields: &mut Fields, pointer: &str, urls: &[String]) {
         if urls.len() > MAX_ENTRIES {
-            return fields.wrong(
-                pointer,
-                "too_many",
-                format!("There may be at most {MAX_ENTRIES} return URLs."),
-            );
+            return fields.wrong(pointer, "too_many", format!("There may be at most {MAX_ENTRIES} return URLs."));
         }
         for (index, url) in urls.iter().enumerate() {
             if !self.is_return_url(url) {

@@ -57,20 +57,12 @@ impl Broker {
             Some(Value::String(status)) if status == "disabled" => true,
             Some(Value::String(status)) if status == "active" => false,
             Some(_) => {
-                return Err(Error::field(
-                    "/status",
-                    "unsupported",
-                    "It can be set to active or disabled.",
-                ));
+                return Err(Error::field("/status", "unsupported", "It can be set to active or disabled."));
             }
         };
         for fixed in ["project", "client_key"] {
             if patch.get(fixed).is_some() {
-                return Err(Error::field(
-                    format!("/{fixed}"),
-                    "read_only",
-                    "It is fixed when the client is made.",
-                ));
+                return Err(Error::field(format!("/{fixed}"), "read_only", "It is fixed when the client is made."));
             }
         }
         let mut merged =
@@ -83,16 +75,10 @@ impl Broker {
         if new_issuer {
             // A new issuer brings its own endpoints; those that were not typed anew are taken from it.
             for (new, old) in [
-                (
-                    &mut settings.authorization_endpoint,
-                    &old.settings.authorization_endpoint,
-                ),
+                (&mut settings.authorization_endpoint, &old.settings.authorization_endpoint),
                 (&mut settings.token_endpoint, &old.settings.token_endpoint),
                 (&mut settings.revocation_endpoint, &old.settings.revocation_endpoint),
-                (
-                    &mut settings.introspection_endpoint,
-                    &old.settings.introspection_endpoint,
-                ),
+                (&mut settings.introspection_endpoint, &old.settings.introspection_endpoint),
                 (&mut settings.userinfo_endpoint, &old.settings.userinfo_endpoint),
             ] {
                 if *new == *old {
@@ -102,12 +88,7 @@ impl Broker {
         }
         self.validate_client(&settings, client_secret.as_ref(), None)?;
 
-        let mut client = Client {
-            version: old.version + 1,
-            disabled,
-            updated_at: self.now(),
-            ..old.clone()
-        };
+        let mut client = Client { version: old.version + 1, disabled, updated_at: self.now(), ..old.clone() };
         if settings.issuer.is_some() && (new_issuer || endpoints(&settings) != endpoints(&old.settings)) {
             let discovered = self.discover(&mut settings).await?;
             client.iss_required = discovered.iss_required;
@@ -146,9 +127,7 @@ impl Broker {
         }
         self.inner.clients.remove(&client.id);
         if !client.client_secrets.is_empty() {
-            self.vault()
-                .delete(&Place::new(client.settings.home(), client.id.as_str()))
-                .await?;
+            self.vault().delete(&Place::new(client.settings.home(), client.id.as_str())).await?;
         }
         Ok(())
     }
@@ -213,16 +192,8 @@ mod tests {
             (json!({"a": "b"}), json!({"a": "c"}), json!({"a": "c"})),
             (json!({"a": "b", "b": "c"}), json!({"a": null}), json!({"b": "c"})),
             (json!({"a": ["b"]}), json!({"a": "c"}), json!({"a": "c"})),
-            (
-                json!({"a": {"b": "c"}}),
-                json!({"a": {"b": "d", "c": null}}),
-                json!({"a": {"b": "d"}}),
-            ),
-            (
-                json!({"a": "foo"}),
-                json!({"b": {"c": null}}),
-                json!({"a": "foo", "b": {}}),
-            ),
+            (json!({"a": {"b": "c"}}), json!({"a": {"b": "d", "c": null}}), json!({"a": {"b": "d"}})),
+            (json!({"a": "foo"}), json!({"b": {"c": null}}), json!({"a": "foo", "b": {}})),
         ] {
             let mut merged = target;
             merge(&mut merged, patch);

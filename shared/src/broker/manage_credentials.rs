@@ -47,15 +47,9 @@ pub struct CredentialChange {
 impl CredentialFilter {
     fn admits(&self, credential: &Credential) -> bool {
         self.owner.as_ref().is_none_or(|owner| *owner == credential.owner)
-            && self
-                .client
-                .as_ref()
-                .is_none_or(|client| client == credential.client.as_str())
+            && self.client.as_ref().is_none_or(|client| client == credential.client.as_str())
             && self.status.is_none_or(|status| status == credential.status)
-            && self
-                .external_id
-                .as_ref()
-                .is_none_or(|id| credential.external_id.as_ref() == Some(id))
+            && self.external_id.as_ref().is_none_or(|id| credential.external_id.as_ref() == Some(id))
     }
 }
 
@@ -68,10 +62,7 @@ impl Broker {
         caller.require(&[Role::Superuser, Role::Platform], "credentials:read")?;
         let project = caller.project(None)?;
         let id = CredentialId::parse(id).map_err(|_| Error::NotFound)?;
-        self.store()
-            .find_credential(&project, &id)
-            .await?
-            .ok_or(Error::NotFound)
+        self.store().find_credential(&project, &id).await?.ok_or(Error::NotFound)
     }
 
     /// Credentials of a project. A page may hold fewer than `limit` although more follow.

@@ -60,20 +60,12 @@ impl Broker {
                     let known =
                         caller.key.projects.contains(project) && self.store().find_project(project).await?.is_some();
                     if !known {
-                        fields.wrong(
-                            &format!("/projects/{index}"),
-                            "unknown_project",
-                            "There is no such project.",
-                        );
+                        fields.wrong(&format!("/projects/{index}"), "unknown_project", "There is no such project.");
                     }
                 }
             }
             Projects::All(_) if !matches!(caller.key.projects, Projects::All(_)) => {
-                fields.wrong(
-                    "/projects",
-                    "not_allowed",
-                    "A key for some projects cannot make one for all.",
-                );
+                fields.wrong("/projects", "not_allowed", "A key for some projects cannot make one for all.");
             }
             Projects::All(_) => {}
         }
@@ -140,11 +132,7 @@ impl Broker {
         expires_at: Timestamp,
     ) -> Result<()> {
         let hash = sha256(value.expose());
-        let id = self
-            .store()
-            .find_key(&hash)
-            .await?
-            .map_or_else(KeyId::generate, |known| known.id);
+        let id = self.store().find_key(&hash).await?.map_or_else(KeyId::generate, |known| known.id);
         let key = ApiKey {
             id,
             hash,

@@ -126,11 +126,7 @@ impl Broker {
         let slug = &project.slug;
         let sluggish = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
         if slug.is_empty() || slug.len() > 63 || !slug.bytes().all(sluggish) {
-            fields.wrong(
-                "/slug",
-                "not_a_slug",
-                "A slug has 1 to 63 lower-case letters, digits and hyphens.",
-            );
+            fields.wrong("/slug", "not_a_slug", "A slug has 1 to 63 lower-case letters, digits and hyphens.");
         }
         self.check_return_urls(&mut fields, "/return_urls", &project.return_urls);
         if let Some(url) = &project.reauthorize_url {
@@ -146,9 +142,7 @@ impl Broker {
 
 fn slug_of(name: &str) -> String {
     let lowered = name.to_lowercase();
-    let words = lowered
-        .split(|character: char| !character.is_ascii_alphanumeric())
-        .filter(|word| !word.is_empty());
+    let words = lowered.split(|character: char| !character.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
     let slug = words.collect::<Vec<_>>().join("-");
     if slug.is_empty() {
         ProjectId::generate().as_str().to_lowercase().replace('_', "-")

@@ -72,34 +72,10 @@ struct Inner {
 impl Broker {
     /// Puts the parts together.
     pub fn new(parts: Parts) -> Self {
-        let Parts {
-            config,
-            store,
-            vault,
-            root_keys,
-            clock,
-            outbound,
-            queue,
-        } = parts;
-        let engine = Engine {
-            store,
-            vault,
-            clock,
-            outbound,
-            root_keys,
-        };
+        let Parts { config, store, vault, root_keys, clock, outbound, queue } = parts;
+        let engine = Engine { store, vault, clock, outbound, root_keys };
         let (keys, clients, projects, queued) = Default::default();
-        Self {
-            inner: Arc::new(Inner {
-                config,
-                engine,
-                queue,
-                keys,
-                clients,
-                projects,
-                queued,
-            }),
-        }
+        Self { inner: Arc::new(Inner { config, engine, queue, keys, clients, projects, queued }) }
     }
 
     /// The stack's configuration.
@@ -157,11 +133,7 @@ impl Broker {
     /// [`Error::NotFound`].
     pub(crate) async fn client_of(&self, project: &ProjectId, id: &ClientId) -> Result<Arc<Client>> {
         let client = self.client(id).await?;
-        if client.is_visible_to(project) {
-            Ok(client)
-        } else {
-            Err(Error::NotFound)
-        }
+        if client.is_visible_to(project) { Ok(client) } else { Err(Error::NotFound) }
     }
 
     /// A project, from the cache of 30 seconds or the store.
@@ -209,9 +181,7 @@ impl Broker {
     /// # Errors
     /// Only when the work should come again.
     pub async fn work(&self, work: &Work) -> Result<()> {
-        self.engine()
-            .work(work, async |_, client| self.client(client).await)
-            .await
+        self.engine().work(work, async |_, client| self.client(client).await).await
     }
 
     /// Whether the table, the vault and the root key can be reached.

@@ -142,13 +142,7 @@ impl Broker {
             project: project.id.clone(),
             token_hash: sha256(token.expose()),
             owner: new.owner,
-            offers: offered
-                .into_iter()
-                .map(|(client, scopes)| Offer {
-                    client: client.id.clone(),
-                    scopes,
-                })
-                .collect(),
+            offers: offered.into_iter().map(|(client, scopes)| Offer { client: client.id.clone(), scopes }).collect(),
             name: new.name,
             scopes: new.scopes,
             suggested_scopes: new.suggested_scopes,
@@ -173,10 +167,7 @@ impl Broker {
     ) -> Result<Vec<(Arc<Client>, Option<Vec<String>>)>> {
         let Some(choices) = choices else {
             let clients = self.store().list_clients(Some(&project.id), 100, None).await?.items;
-            let usable: Vec<_> = clients
-                .into_iter()
-                .filter(|client| client.status() == ClientStatus::Active)
-                .collect();
+            let usable: Vec<_> = clients.into_iter().filter(|client| client.status() == ClientStatus::Active).collect();
             if usable.is_empty() {
                 return Err(Error::Conflict {
                     code: "no_client",
@@ -209,11 +200,7 @@ impl Broker {
                     } else {
                         format!("It still lacks: {missing}.")
                     };
-                    fields.wrong(
-                        &pointer,
-                        "client_not_active",
-                        format!("This client cannot be used. {why}"),
-                    );
+                    fields.wrong(&pointer, "client_not_active", format!("This client cannot be used. {why}"));
                 }
                 Err(Error::NotFound) => {
                     fields.wrong(
@@ -226,11 +213,7 @@ impl Broker {
             }
         }
         if choices.is_empty() {
-            fields.wrong(
-                "/clients",
-                "empty",
-                "Name at least one client, or leave clients out to offer all.",
-            );
+            fields.wrong("/clients", "empty", "Name at least one client, or leave clients out to offer all.");
         }
         fields.done().map(|()| offered)
     }
@@ -250,19 +233,14 @@ impl Broker {
             .as_ref()
             .is_some_and(|context| context.chars().count() > MAX_CONTEXT || context.chars().any(char::is_control))
         {
-            fields.wrong(
-                "/context",
-                "too_long",
-                format!("At most {MAX_CONTEXT} characters, no control characters."),
-            );
+            fields.wrong("/context", "too_long", format!("At most {MAX_CONTEXT} characters, no control characters."));
         }
         if new.expires_in.is_some_and(|seconds| !(1..=MAX_LIFE).contains(&seconds)) {
             fields.wrong("/expires_in", "out_of_range", format!("1 to {MAX_LIFE} seconds."));
         }
-        for (pointer, scopes) in [
-            ("/scopes", new.scopes.as_deref().unwrap_or_default()),
-            ("/suggested_scopes", &new.suggested_scopes),
-        ] {
+        for (pointer, scopes) in
+            [("/scopes", new.scopes.as_deref().unwrap_or_default()), ("/suggested_scopes", &new.suggested_scopes)]
+        {
             fields.scopes(pointer, scopes);
             for (index, scope) in scopes.iter().enumerate() {
                 let known = offered.iter().any(|(client, _)| client.settings.scopes.allows(scope));
@@ -272,13 +250,7 @@ impl Broker {
         for (index, (client, scopes)) in offered.iter().enumerate() {
             for (at, scope) in scopes.iter().flatten().enumerate() {
                 let pointer = format!("/clients/{index}/scopes/{at}");
-                check_scope(
-                    &mut fields,
-                    &pointer,
-                    project,
-                    scope,
-                    client.settings.scopes.allows(scope),
-                );
+                check_scope(&mut fields, &pointer, project, scope, client.settings.scopes.allows(scope));
             }
             for scope in &client.settings.scopes.required {
                 check_scope(&mut fields, &format!("/clients/{index}"), project, scope, true);
@@ -324,15 +296,9 @@ impl Broker {
         if let Some(flow) = &session.flow
             && let Some(flow) = self.store().find_flow(&session.project, flow).await?
         {
-            self.store()
-                .fail_flow(&flow, FlowStatus::Pending, "session_deleted", self.now())
-                .await?;
+            self.store().fail_flow(&flow, FlowStatus::Pending, "session_deleted", self.now()).await?;
         }
-        if self.store().delete_session(&session).await? {
-            Ok(())
-        } else {
-            Err(Error::NotFound)
-        }
+        if self.store().delete_session(&session).await? { Ok(()) } else { Err(Error::NotFound) }
     }
 
     async fn find_session(&self, caller: &Caller, id: &str) -> Result<Session> {
@@ -356,22 +322,9 @@ pub(crate) fn session_status(session: &Session, flow: Option<&Flow>, now: crate:
 
 fn check_scope(fields: &mut Fields, pointer: &str, project: &Project, scope: &str, known: bool) {
     if !known {
-        fields.wrong(
-            pointer,
-            "scope_not_offered",
-            format!("The client does not list the scope {scope:?}."),
-        );
-    } else if project
-        .policies
-        .allowed_scopes
-        .as_ref()
-        .is_some_and(|allowed| !allowed.iter().any(|one| one == scope))
-    {
-        fields.wrong(
-            pointer,
-            "scope_not_allowed",
-            format!("The project's policy does not allow the scope {scope:?}."),
-        );
+        fields.wrong(pointer, "scope_not_offered", format!("The client does not list the scope {scope:?}."));
+    } else if project.policies.allowed_scopes.as_ref().is_some_and(|allowed| !allowed.iter().any(|one| one == scope)) {
+        fields.wrong(pointer, "scope_not_allowed", format!("The project's policy does not allow the scope {scope:?}."));
     }
 }
 

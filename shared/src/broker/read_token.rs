@@ -85,24 +85,15 @@ impl Broker {
             seconds => seconds.map(Duration::seconds),
         };
         for (pointer, text) in [("/purpose", &request.purpose), ("/ref", &request.reference)] {
-            if text
-                .as_ref()
-                .is_some_and(|text| text.len() > 256 || text.chars().any(char::is_control))
-            {
-                return Err(Error::field(
-                    pointer,
-                    "too_long",
-                    "At most 256 characters, no control characters.",
-                ));
+            if text.as_ref().is_some_and(|text| text.len() > 256 || text.chars().any(char::is_control)) {
+                return Err(Error::field(pointer, "too_long", "At most 256 characters, no control characters."));
             }
         }
 
         // One consistent read of the item and one of the vault, at once.
         let place = Place::new(project.as_str(), id.as_str());
-        let (found, prefetched) = tokio::join!(
-            self.store().find_credential(&project, &id),
-            self.vault().prefetch(&place)
-        );
+        let (found, prefetched) =
+            tokio::join!(self.store().find_credential(&project, &id), self.vault().prefetch(&place));
         let credential = found?.ok_or(Error::NotFound)?;
         may_read(caller, &credential)?;
         let client = self.client(&credential.client).await?;
@@ -115,12 +106,7 @@ impl Broker {
             Need::ServeShort => (credential, prefetched, Some("min_ttl_unreachable")),
             Need::ServeAndRefresh => {
                 let (project, generation) = (project.clone(), credential.generation);
-                self.enqueue(Work {
-                    credential: id.clone(),
-                    project,
-                    generation,
-                })
-                .await;
+                self.enqueue(Work { credential: id.clone(), project, generation }).await;
                 let warning = warning(&credential);
                 (credential, prefetched, warning)
             }
@@ -128,11 +114,7 @@ impl Broker {
                 Some(newer) => {
                     let short =
                         min_ttl.is_some_and(|min_ttl| newer.expires_at().is_some_and(|at| at - self.now() < min_ttl));
-                    (
-                        newer,
-                        crate::vault::Prefetched::Nothing,
-                        short.then_some("min_ttl_unreachable"),
-                    )
+                    (newer, crate::vault::Prefetched::Nothing, short.then_some("min_ttl_unreachable"))
                 }
                 None => (credential, prefetched, Some("refresh_failed")),
             },
@@ -156,11 +138,7 @@ impl Broker {
         credential: &Credential,
         alive: bool,
     ) -> Result<Option<Credential>> {
-        match self
-            .engine()
-            .refresh(client, credential.clone(), Reason::Due, WAIT_BUDGET)
-            .await
-        {
+        match self.engine().refresh(client, credential.clone(), Reason::Due, WAIT_BUDGET).await {
             Ok(newer) => Ok(Some(newer)),
             Err(_) if alive => Ok(None),
             Err(Error::ReauthorizationRequired { reason, .. }) => {
@@ -176,14 +154,9 @@ impl Broker {
         match credential.status {
             CredentialStatus::Suspended => Error::Suspended,
             CredentialStatus::Active | CredentialStatus::RefreshFailing | CredentialStatus::ReauthorizationRequired => {
-                let reason = credential
-                    .status_reason
-                    .clone()
-                    .unwrap_or_else(|| "expired_without_refresh_token".to_owned());
-                Error::ReauthorizationRequired {
-                    reason,
-                    url: self.reauthorize_url(project, credential).await,
-                }
+                let reason =
+                    credential.status_reason.clone().unwrap_or_else(|| "expired_without_refresh_token".to_owned());
+                Error::ReauthorizationRequired { reason, url: self.reauthorize_url(project, credential).await }
             }
         }
     }
@@ -218,9 +191,7 @@ fn deliver(client: &Client, credential: &Credential, tokens: TokenSet, warning: 
         access_token: tokens.access_token,
         token_type: tokens.token_type,
         expires_at: credential.expires_at(),
-        refresh_after: credential
-            .refresh_after
-            .and_then(chrono::DateTime::from_timestamp_millis),
+        refresh_after: credential.refresh_after.and_then(chrono::DateTime::from_timestamp_millis),
         generation: credential.generation,
         scopes: credential.granted_scopes.clone(),
         header_name: header.name.clone(),

@@ -61,22 +61,14 @@ impl Broker {
     pub async fn receive_callback(&self, callback: Callback<'_>) -> Result<Returned> {
         let response = AuthorizationResponse::parse(callback.query)?;
         let state_hash = sha256(response.state()?.expose());
-        let flow = self
-            .store()
-            .find_flow_by_state(&state_hash)
-            .await?
-            .ok_or(BrowserRefusal::UnknownState)?;
+        let flow = self.store().find_flow_by_state(&state_hash).await?.ok_or(BrowserRefusal::UnknownState)?;
         let now = self.now();
         flow.check_redirect_uri(callback.client_key)?;
         flow.check_pending(now)?;
         let cookie = (callback.cookie)(&cookie_name(&flow.id, self.config().plain_http()));
         flow.check_browser(cookie.map(|cookie| sha256(&cookie)).as_deref())?;
         response.check_issuer(flow.issuer.as_deref(), flow.iss_required)?;
-        let client = self
-            .store()
-            .find_client(&flow.client)
-            .await?
-            .ok_or(BrowserRefusal::ClientChanged)?;
+        let client = self.store().find_client(&flow.client).await?.ok_or(BrowserRefusal::ClientChanged)?;
         if client.version != flow.client_version {
             return Err(BrowserRefusal::ClientChanged.into());
         }
@@ -102,12 +94,8 @@ impl Broker {
         let key = self.root_keys().version(&flow.key_version).await?;
         let document = ParkedDocument {
             code: code.expose().clone(),
-            verifier: pkce::verifier(key.derive(Purpose::Pkce, state)?.expose())
-                .expose()
-                .clone(),
-            nonce: pkce::verifier(key.derive(Purpose::Nonce, state)?.expose())
-                .expose()
-                .clone(),
+            verifier: pkce::verifier(key.derive(Purpose::Pkce, state)?.expose()).expose().clone(),
+            nonce: pkce::verifier(key.derive(Purpose::Nonce, state)?.expose()).expose().clone(),
         };
         let document = Secret::new(serde_json::to_string(&document).unwrap_or_default());
         let completion_code = random_token()?;
@@ -150,9 +138,7 @@ impl Broker {
                 let problem = super::complete_flow::problem_of(&error);
                 tracing::warn!(flow = %flow.id, problem, %error, "the exchange failed");
                 // Nobody has a completion code that could try again.
-                self.store()
-                    .fail_flow(&flow, FlowStatus::Parked, problem, self.now())
-                    .await?;
+                self.store().fail_flow(&flow, FlowStatus::Parked, problem, self.now()).await?;
                 Ok(match &flow.return_url {
                     Some(url) => Returned::Redirect(back(url, &flow, &[("error", problem)])?),
                     None => Returned::Denied(problem),

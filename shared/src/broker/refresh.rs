@@ -17,17 +17,9 @@ impl Broker {
         caller.require(&[Role::Platform, Role::Superuser], "credentials:refresh")?;
         let project = caller.project(None)?;
         let id = CredentialId::parse(id).map_err(|_| Error::NotFound)?;
-        let credential = self
-            .store()
-            .find_credential(&project, &id)
-            .await?
-            .ok_or(Error::NotFound)?;
+        let credential = self.store().find_credential(&project, &id).await?.ok_or(Error::NotFound)?;
         let client = self.client(&credential.client).await?;
-        match self
-            .engine()
-            .refresh(&client, credential.clone(), Reason::Forced, WAIT_BUDGET)
-            .await
-        {
+        match self.engine().refresh(&client, credential.clone(), Reason::Forced, WAIT_BUDGET).await {
             Err(Error::ReauthorizationRequired { reason, .. }) => {
                 let url = self.reauthorize_url(&project, &credential).await;
                 Err(Error::ReauthorizationRequired { reason, url })

@@ -43,11 +43,7 @@ impl Broker {
     /// [`Error::ProviderMisbehaved`] when discovery fails.
     pub async fn register_client(&self, caller: &Caller, new: NewClient) -> Result<Client> {
         caller.require(&[Role::Superuser], "clients:write")?;
-        let NewClient {
-            mut settings,
-            client_secret,
-            client_key,
-        } = new;
+        let NewClient { mut settings, client_secret, client_key } = new;
         // A superuser of some projects registers for those, never for the instance.
         if let Some(project) = &settings.project {
             caller.project(Some(project))?;
@@ -99,13 +95,8 @@ impl Broker {
         let version = uuid::Uuid::new_v4().to_string();
         let place = Place::new(client.settings.home(), client.id.as_str());
         let pointer = self.vault().stage(&place, &version, secret).await?;
-        let record = ClientSecret {
-            id: pointer,
-            added_at: now,
-            last_success_at: None,
-            retire_at: None,
-            expires_at: None,
-        };
+        let record =
+            ClientSecret { id: pointer, added_at: now, last_success_at: None, retire_at: None, expires_at: None };
         client.client_secrets.insert(0, record);
         client.secret_origin = client.settings.token_origin();
         Ok(())
@@ -134,10 +125,7 @@ impl Broker {
         for (pointer, url) in urls {
             self.check_endpoint(&mut fields, pointer, url.as_ref());
         }
-        for (pointer, url) in [
-            ("/docs_url", &settings.docs_url),
-            ("/scopes/docs_url", &settings.scopes.docs_url),
-        ] {
+        for (pointer, url) in [("/docs_url", &settings.docs_url), ("/scopes/docs_url", &settings.scopes.docs_url)] {
             if url.as_ref().is_some_and(|url| !url.starts_with("https://")) {
                 fields.wrong(pointer, "url_not_https", "A link for people uses https.");
             }
@@ -145,11 +133,7 @@ impl Broker {
         if let Some(resource) = &settings.resource
             && url::Url::parse(resource).map_or(true, |url| url.fragment().is_some())
         {
-            fields.wrong(
-                "/resource",
-                "not_a_resource",
-                "An absolute URI without a fragment (RFC 8707 §2).",
-            );
+            fields.wrong("/resource", "not_a_resource", "An absolute URI without a fragment (RFC 8707 §2).");
         }
         if settings.grant_types.is_empty() {
             fields.wrong("/grant_types", "empty", "Name at least one grant type.");
@@ -157,10 +141,7 @@ impl Broker {
             fields.wrong("/grant_types", "unsupported", "authorization_code must be among them.");
         }
         fields.scopes("/scopes/required", &settings.scopes.required);
-        fields.scopes(
-            "/scopes/optional",
-            settings.scopes.optional.iter().map(|scope| &scope.value),
-        );
+        fields.scopes("/scopes/optional", settings.scopes.optional.iter().map(|scope| &scope.value));
         if let Some(separator) = &settings.scopes.separator
             && ![" ", ","].contains(&separator.as_str())
         {
@@ -170,11 +151,7 @@ impl Broker {
         fields.labels("/labels", &settings.labels);
         self.check_return_urls(&mut fields, "/return_urls", &settings.return_urls);
         if http::HeaderName::from_bytes(settings.header.name.as_bytes()).is_err() {
-            fields.wrong(
-                "/header/name",
-                "not_a_header",
-                "A header name like Authorization (RFC 9110 §5.1).",
-            );
+            fields.wrong("/header/name", "not_a_header", "A header name like Authorization (RFC 9110 §5.1).");
         }
         if settings.header.prefix.len() > 64 || !settings.header.prefix.bytes().all(|byte| (0x20..0x7f).contains(&byte))
         {
@@ -222,40 +199,16 @@ impl Broker {
         let metadata = self.fetch_metadata(&issuer).await?;
         let mut fields = Fields::default();
         for (pointer, typed, found) in [
-            (
-                "/authorization_endpoint",
-                &mut settings.authorization_endpoint,
-                &metadata.authorization_endpoint,
-            ),
-            (
-                "/token_endpoint",
-                &mut settings.token_endpoint,
-                &metadata.token_endpoint,
-            ),
-            (
-                "/revocation_endpoint",
-                &mut settings.revocation_endpoint,
-                &metadata.revocation_endpoint,
-            ),
-            (
-                "/introspection_endpoint",
-                &mut settings.introspection_endpoint,
-                &metadata.introspection_endpoint,
-            ),
-            (
-                "/userinfo_endpoint",
-                &mut settings.userinfo_endpoint,
-                &metadata.userinfo_endpoint,
-            ),
+            ("/authorization_endpoint", &mut settings.authorization_endpoint, &metadata.authorization_endpoint),
+            ("/token_endpoint", &mut settings.token_endpoint, &metadata.token_endpoint),
+            ("/revocation_endpoint", &mut settings.revocation_endpoint, &metadata.revocation_endpoint),
+            ("/introspection_endpoint", &mut settings.introspection_endpoint, &metadata.introspection_endpoint),
+            ("/userinfo_endpoint", &mut settings.userinfo_endpoint, &metadata.userinfo_endpoint),
         ] {
             if let (Some(typed), Some(found)) = (typed.as_ref(), found)
                 && typed != found
             {
-                fields.wrong(
-                    pointer,
-                    "differs_from_issuer",
-                    "The issuer's metadata has another one: leave it out.",
-                );
+                fields.wrong(pointer, "differs_from_issuer", "The issuer's metadata has another one: leave it out.");
             }
             self.check_endpoint(&mut fields, pointer, found.as_ref());
             if typed.is_none() {
@@ -277,18 +230,11 @@ impl Broker {
         let parsed = url::Url::parse(issuer).map_err(|_| Error::field("/issuer", "not_a_url", "It must be a URL."))?;
         let mut other_issuer = false;
         for location in discovery::locations(&parsed) {
-            let answer = self
-                .outbound()
-                .send(OutboundRequest::get(&location, Limits::DISCOVERY))
-                .await;
+            let answer = self.outbound().send(OutboundRequest::get(&location, Limits::DISCOVERY)).await;
             let answer = match answer {
                 Ok(answer) => answer,
                 Err(OutboundError::Refused(refusal)) => {
-                    return Err(Error::field(
-                        "/issuer",
-                        refusal.code(),
-                        format!("{refusal}. {}", refusal.advice()),
-                    ));
+                    return Err(Error::field("/issuer", refusal.code(), format!("{refusal}. {}", refusal.advice())));
                 }
                 Err(_) => {
                     return Err(Error::ProviderUnavailable {
@@ -318,18 +264,13 @@ impl Broker {
 
 /// The first of our methods that the metadata lists; Basic when it lists none (RFC 8414 §2).
 fn auth_method(metadata: &Metadata) -> AuthMethod {
-    let supported = metadata
-        .token_endpoint_auth_methods_supported
-        .as_deref()
-        .unwrap_or_default();
+    let supported = metadata.token_endpoint_auth_methods_supported.as_deref().unwrap_or_default();
     let known = [
         ("client_secret_basic", AuthMethod::ClientSecretBasic),
         ("client_secret_post", AuthMethod::ClientSecretPost),
         ("none", AuthMethod::None),
     ];
-    let listed = known
-        .into_iter()
-        .find(|(name, _)| supported.iter().any(|method| method == name));
+    let listed = known.into_iter().find(|(name, _)| supported.iter().any(|method| method == name));
     listed.map_or(AuthMethod::ClientSecretBasic, |(_, method)| method)
 }
 
@@ -339,9 +280,7 @@ fn auth_method(metadata: &Metadata) -> AuthMethod {
 /// [`Error::Invalid`] naming the field that is wrong, missing or unknown.
 pub fn parse_client(mut body: Value) -> Result<(ClientSettings, Option<Secret<String>>, Option<String>)> {
     let not_text = |pointer: &str| Error::field(pointer, "invalid_type", "It must be a text.");
-    let object = body
-        .as_object_mut()
-        .ok_or_else(|| Error::field("", "invalid_type", "The body must be an object."))?;
+    let object = body.as_object_mut().ok_or_else(|| Error::field("", "invalid_type", "The body must be an object."))?;
     let mut take = |name: &str| match object.remove(name) {
         None | Some(Value::Null) => Ok(None),
         Some(Value::String(text)) => Ok(Some(text)),

@@ -53,11 +53,7 @@ impl Broker {
         if client.status() != ClientStatus::Active {
             return Err(BrowserRefusal::ClientChanged.into());
         }
-        if self
-            .store()
-            .is_name_taken(&session.project, &session.owner, &name)
-            .await?
-        {
+        if self.store().is_name_taken(&session.project, &session.owner, &name).await? {
             return Err(BrowserRefusal::NameTaken.into());
         }
 
@@ -98,6 +94,7 @@ impl Broker {
             completion_hash: None,
             completion_expires_at: None,
             exchange_until: None,
+            exchange_attempt: None,
             completed_at: None,
             credential: None,
             problem: None,
@@ -107,11 +104,7 @@ impl Broker {
             return Err(BrowserRefusal::AlreadyUsed.into());
         }
         tracing::info!(flow = %flow.id, client = %flow.client, project = %flow.project, "flow started");
-        Ok(Started {
-            location,
-            cookie_name: flow.cookie_name(self.config().plain_http()),
-            cookie,
-        })
+        Ok(Started { location, cookie_name: flow.cookie_name(self.config().plain_http()), cookie })
     }
 
     fn authorization_url(
@@ -129,11 +122,7 @@ impl Broker {
             return Err(incomplete);
         };
         // Checked when it was configured, and again now: only https goes into a Location.
-        let endpoint: Url = self
-            .outbound()
-            .policy()
-            .check_url(endpoint)
-            .map_err(|_| BrowserRefusal::ClientChanged)?;
+        let endpoint: Url = self.outbound().policy().check_url(endpoint).map_err(|_| BrowserRefusal::ClientChanged)?;
         let mut extra = settings.authorization_params.clone();
         extra.extend(page.session.authorization_params.clone());
         extra.extend(settings.token_params());
@@ -161,9 +150,7 @@ fn chosen<'a>(page: &'a ConnectPage, client: Option<&str>) -> Result<(&'a Offer,
         (Some(id), offers) => offers.iter().find(|(offer, _)| offer.client.as_str() == id),
         (None, _) => None,
     };
-    found
-        .map(|(offer, client)| (offer, client.as_ref()))
-        .ok_or_else(|| BrowserRefusal::BadForm.into())
+    found.map(|(offer, client)| (offer, client.as_ref())).ok_or_else(|| BrowserRefusal::BadForm.into())
 }
 
 /// The session's name or the person's; `None` when neither gave one.
@@ -187,11 +174,7 @@ fn chosen_scopes(page: &ConnectPage, offer: &Offer, client: &Client, ticked: Vec
         Some(fixed) => scopes.extend(fixed.iter().filter(|scope| configured.allows(scope)).cloned()),
         None => {
             // One form shows the scopes of all clients; those of the others are passed over, unknown ones are not.
-            let offered = |scope: &String| {
-                page.offers
-                    .iter()
-                    .any(|(_, client)| client.settings.scopes.allows(scope))
-            };
+            let offered = |scope: &String| page.offers.iter().any(|(_, client)| client.settings.scopes.allows(scope));
             if !ticked.iter().all(offered) {
                 return Err(BrowserRefusal::BadForm.into());
             }

@@ -62,21 +62,9 @@ pub async fn bytes(body: axum::body::Body) -> Result<axum::body::Bytes> {
 }
 
 fn check_content_type(headers: &HeaderMap) -> Result<()> {
-    let media_type = headers
-        .get(header::CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok())
-        .unwrap_or_default();
-    let essence = media_type
-        .split(';')
-        .next()
-        .unwrap_or_default()
-        .trim()
-        .to_ascii_lowercase();
-    if essence == "application/json" {
-        Ok(())
-    } else {
-        Err(Error::UnsupportedMediaType)
-    }
+    let media_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let essence = media_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    if essence == "application/json" { Ok(()) } else { Err(Error::UnsupportedMediaType) }
 }
 
 /// Parses JSON text.
@@ -93,8 +81,7 @@ pub fn parse<T: DeserializeOwned>(text: &[u8]) -> Result<T> {
         }
     })?;
     let end = deserializer.end();
-    end.map(|()| parsed)
-        .map_err(|_| Error::Malformed("The body has text after the JSON document.".to_owned()))
+    end.map(|()| parsed).map_err(|_| Error::Malformed("The body has text after the JSON document.".to_owned()))
 }
 
 /// Reads a type out of JSON that was parsed before.
@@ -129,10 +116,7 @@ fn field_error(error: &serde_path_to_error::Error<serde_json::Error>) -> Error {
         pointer.push_str(&format!("/{}", quoted(&message)));
         return Error::field(pointer, "missing_field", "This field is required.");
     }
-    let expected = message
-        .split(" at line ")
-        .next()
-        .and_then(|message| message.rsplit_once(", expected "));
+    let expected = message.split(" at line ").next().and_then(|message| message.rsplit_once(", expected "));
     let detail = match expected {
         Some((_, expected)) => format!("It has the wrong type or value; expected {expected}."),
         None => "It has the wrong type or value.".to_owned(),
@@ -176,27 +160,15 @@ mod tests {
     #[test]
     fn the_wrong_field_is_named() {
         assert_eq!(only(r#"{}"#), ("/name".to_owned(), "missing_field"));
-        assert_eq!(
-            only(r#"{"name":"a","colour":1}"#),
-            ("/colour".to_owned(), "unknown_field")
-        );
-        assert_eq!(
-            only(r#"{"name":"a","inner":[{"count":"x"}]}"#),
-            ("/inner/0/count".to_owned(), "invalid_value")
-        );
-        assert_eq!(
-            only(r#"{"name":"a","inner":[{"count":1,"x":2}]}"#),
-            ("/inner/0/x".to_owned(), "unknown_field")
-        );
+        assert_eq!(only(r#"{"name":"a","colour":1}"#), ("/colour".to_owned(), "unknown_field"));
+        assert_eq!(only(r#"{"name":"a","inner":[{"count":"x"}]}"#), ("/inner/0/count".to_owned(), "invalid_value"));
+        assert_eq!(only(r#"{"name":"a","inner":[{"count":1,"x":2}]}"#), ("/inner/0/x".to_owned(), "unknown_field"));
     }
 
     #[test]
     fn text_that_is_not_json_is_malformed() {
         for text in ["", "{", "{\"name\":\"a\"} x", "\u{feff}{}"] {
-            assert!(
-                matches!(parse::<Outer>(text.as_bytes()), Err(Error::Malformed(_))),
-                "{text}"
-            );
+            assert!(matches!(parse::<Outer>(text.as_bytes()), Err(Error::Malformed(_))), "{text}");
         }
     }
 

@@ -17,9 +17,7 @@ impl FromRequestParts<Broker> for Caller {
     type Rejection = Response;
 
     async fn from_request_parts(parts: &mut Parts, broker: &Broker) -> Result<Self, Response> {
-        identify(&parts.headers, broker)
-            .await
-            .map_err(|error| error.into_response())
+        identify(&parts.headers, broker).await.map_err(|error| error.into_response())
     }
 }
 
@@ -29,11 +27,7 @@ impl FromRequestParts<Broker> for Caller {
 /// [`Error::Unauthenticated`]; [`Error::Malformed`] for a header that cannot be read.
 pub async fn identify(headers: &HeaderMap, broker: &Broker) -> Result<Caller> {
     let key = broker.authenticate(&bearer(headers)?).await?;
-    Ok(Caller {
-        key,
-        project: named(headers, "grantkeeper-project")?,
-        user: named(headers, "grantkeeper-user")?,
-    })
+    Ok(Caller { key, project: named(headers, "grantkeeper-project")?, user: named(headers, "grantkeeper-user")? })
 }
 
 /// The bearer token (RFC 6750 §2.1), once.

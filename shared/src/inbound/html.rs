@@ -92,11 +92,7 @@ impl From<BrowserRefusal> for Refusal {
         let (status, code, advice) = match refusal {
             R::UnknownState => (StatusCode::BAD_REQUEST, "unknown_state", AGAIN),
             R::ExpiredState => (StatusCode::BAD_REQUEST, "expired_state", AGAIN),
-            R::AlreadyUsed => (
-                StatusCode::CONFLICT,
-                "already_used",
-                "If you are not connected yet, start again.",
-            ),
+            R::AlreadyUsed => (StatusCode::CONFLICT, "already_used", "If you are not connected yet, start again."),
             R::WrongBrowser => (
                 StatusCode::FORBIDDEN,
                 "wrong_browser",
@@ -110,16 +106,10 @@ impl From<BrowserRefusal> for Refusal {
             R::ClientChanged => (StatusCode::CONFLICT, "client_changed", AGAIN),
             R::UnknownLink => (StatusCode::NOT_FOUND, "unknown_link", "Ask for a new link."),
             R::ExpiredLink => (StatusCode::GONE, "expired_link", "Ask for a new link."),
-            R::CrossSite => (
-                StatusCode::FORBIDDEN,
-                "cross_site",
-                "Open the link again and use the button on the page.",
-            ),
-            R::BadForm => (
-                StatusCode::UNPROCESSABLE_ENTITY,
-                "bad_form",
-                "Open the link again and fill in the page.",
-            ),
+            R::CrossSite => {
+                (StatusCode::FORBIDDEN, "cross_site", "Open the link again and use the button on the page.")
+            }
+            R::BadForm => (StatusCode::UNPROCESSABLE_ENTITY, "bad_form", "Open the link again and fill in the page."),
             R::NameTaken => (StatusCode::CONFLICT, "name_taken", "Go back and choose another name."),
         };
         Self { status, code, advice }
@@ -129,16 +119,8 @@ impl From<BrowserRefusal> for Refusal {
 /// The page of a refusal, with its code in a header.
 pub fn refusal(refusal: BrowserRefusal) -> Response {
     let shown = Refusal::from(refusal);
-    let mut response = message(
-        shown.status,
-        "This did not work",
-        &sentence(&refusal.to_string()),
-        shown.advice,
-        &[],
-    );
-    response
-        .headers_mut()
-        .insert(CODE, HeaderValue::from_static(shown.code));
+    let mut response = message(shown.status, "This did not work", &sentence(&refusal.to_string()), shown.advice, &[]);
+    response.headers_mut().insert(CODE, HeaderValue::from_static(shown.code));
     response
 }
 
@@ -146,37 +128,17 @@ pub fn refusal(refusal: BrowserRefusal) -> Response {
 pub fn failure(error: &crate::error::Error) -> Response {
     tracing::error!(%error, "a page failed");
     let advice = "Wait a moment, then load this page again.";
-    message(
-        StatusCode::SERVICE_UNAVAILABLE,
-        "This did not work",
-        "The service did not answer.",
-        advice,
-        &[],
-    )
+    message(StatusCode::SERVICE_UNAVAILABLE, "This did not work", "The service did not answer.", advice, &[])
 }
 
 /// A page with a heading and a few words.
 pub fn message(status: StatusCode, title: &str, text: &str, advice: &str, insecure_origins: &[String]) -> Response {
-    page(
-        status,
-        Message {
-            css: CSS,
-            title,
-            text,
-            advice,
-        }
-        .render(),
-        insecure_origins,
-    )
+    page(status, Message { css: CSS, title, text, advice }.render(), insecure_origins)
 }
 
 /// The connect page. Its form may lead to any https server, and to the local stack's own.
 pub fn connect(form: &ConnectForm, insecure_origins: &[String]) -> Response {
-    page(
-        StatusCode::OK,
-        Connect { css: CSS, page: form }.render(),
-        insecure_origins,
-    )
+    page(StatusCode::OK, Connect { css: CSS, page: form }.render(), insecure_origins)
 }
 
 fn page(status: StatusCode, body: askama::Result<String>, insecure_origins: &[String]) -> Response {
@@ -197,10 +159,7 @@ fn page(status: StatusCode, body: askama::Result<String>, insecure_origins: &[St
     headers.insert(header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
     // Nothing goes to other origins; same-origin posts keep their Origin header.
     headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("same-origin"));
-    headers.insert(
-        HeaderName::from_static("cross-origin-opener-policy"),
-        HeaderValue::from_static("same-origin"),
-    );
+    headers.insert(HeaderName::from_static("cross-origin-opener-policy"), HeaderValue::from_static("same-origin"));
     response
 }
 
@@ -211,33 +170,21 @@ pub fn see_other(location: &str) -> Response {
     };
     let mut response = StatusCode::SEE_OTHER.into_response();
     response.headers_mut().insert(header::LOCATION, location);
-    response
-        .headers_mut()
-        .insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    response.headers_mut().insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
     response
 }
 
 fn sentence(text: &str) -> String {
     let mut characters = text.chars();
-    let first = characters
-        .next()
-        .map(|first| first.to_uppercase().to_string())
-        .unwrap_or_default();
+    let first = characters.next().map(|first| first.to_uppercase().to_string()).unwrap_or_default();
     format!("{first}{}.", characters.as_str())
 }
 
 /// A cookie of this name, as the browser sent it; `None` also when it came twice with different values.
 pub fn cookie(headers: &http::HeaderMap, name: &str) -> Option<String> {
-    let sent = headers
-        .get_all(header::COOKIE)
-        .iter()
-        .filter_map(|value| value.to_str().ok());
+    let sent = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
     let mut values = sent
-        .flat_map(|value| {
-            cookie::Cookie::split_parse(value.to_owned())
-                .flatten()
-                .collect::<Vec<_>>()
-        })
+        .flat_map(|value| cookie::Cookie::split_parse(value.to_owned()).flatten().collect::<Vec<_>>())
         .filter(|cookie| cookie.name() == name)
         .map(|cookie| cookie.value().to_owned());
     let first = values.next()?;

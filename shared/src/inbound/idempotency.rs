@@ -43,9 +43,7 @@ pub async fn layer(State(broker): State<Broker>, request: Request, next: Next) -
 async fn run(broker: &Broker, key: HeaderValue, request: Request, next: Next) -> Result<Response> {
     let readable = key.to_str().ok().filter(|key| !key.is_empty() && key.len() <= MAX_KEY);
     let key = readable.ok_or_else(|| {
-        Error::Malformed(format!(
-            "The header Idempotency-Key has 1 to {MAX_KEY} visible ASCII characters."
-        ))
+        Error::Malformed(format!("The header Idempotency-Key has 1 to {MAX_KEY} visible ASCII characters."))
     })?;
     let caller = identify(request.headers(), broker).await?;
     let (parts, body) = request.into_parts();
@@ -80,24 +78,15 @@ async fn run(broker: &Broker, key: HeaderValue, request: Request, next: Next) ->
         }
         Idempotent::Answered(sealed) => return replay(broker, &record, &sealed).await,
     }
-    let response = next
-        .run(Request::from_parts(parts, axum::body::Body::from(bytes)))
-        .await;
+    let response = next.run(Request::from_parts(parts, axum::body::Body::from(bytes))).await;
     if !response.status().is_success() {
         broker.abandon_idempotent(&record).await?;
         return Ok(response);
     }
     let (parts, body) = response.into_parts();
-    let bytes = body
-        .collect()
-        .await
-        .map_err(|_| Error::Internal("an answer cannot be read"))?
-        .to_bytes();
-    let content_type = parts
-        .headers
-        .get(header::CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok())
-        .unwrap_or_default();
+    let bytes = body.collect().await.map_err(|_| Error::Internal("an answer cannot be read"))?.to_bytes();
+    let content_type =
+        parts.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let answer = Answer {
         status: parts.status.as_u16(),
         content_type: content_type.to_owned(),
@@ -131,11 +120,7 @@ impl Broker {
     }
 
     async fn finish_idempotent(&self, record: &IdempotencyRecord, answer: &Secret<String>) -> Result<()> {
-        let sealed = self
-            .root_keys()
-            .current()
-            .await?
-            .seal(Purpose::Idempotency, &record.id, answer)?;
+        let sealed = self.root_keys().current().await?.seal(Purpose::Idempotency, &record.id, answer)?;
         Ok(self.store().finish_idempotent(record, &sealed).await?)
     }
 

@@ -48,9 +48,7 @@ impl Modify for Shared {
             .description(Some("An API key, `gk_…`, with the role that the call needs."));
         components.add_security_scheme("bearer", SecurityScheme::Http(bearer.build()));
         for (status, name, description) in PROBLEMS {
-            components
-                .responses
-                .insert(name.to_owned(), problem(status, description).into());
+            components.responses.insert(name.to_owned(), problem(status, description).into());
         }
     }
 }
@@ -60,11 +58,7 @@ const PROBLEMS: [(u16, &str, &str); 13] = [
     (400, "Malformed", "The body, the query or a header cannot be read."),
     (401, "Unauthenticated", "The request has no valid API key."),
     (403, "Forbidden", "The key may not do this."),
-    (
-        404,
-        "NotFound",
-        "There is no such object, or it is another project's: the two are not told apart.",
-    ),
+    (404, "NotFound", "There is no such object, or it is another project's: the two are not told apart."),
     (409, "Conflict", "The state of an object, or a name, stands against it."),
     (410, "Gone", "It was there and its time is over."),
     (413, "TooLarge", "The body is too large."),
@@ -72,32 +66,21 @@ const PROBLEMS: [(u16, &str, &str); 13] = [
     (422, "Invalid", "Fields are wrong; `errors` names them."),
     (423, "Suspended", "The credential is suspended."),
     (500, "Internal", "A fault of the broker, in fixed words."),
-    (
-        502,
-        "BadGateway",
-        "The authorization server refused the client or misbehaved.",
-    ),
-    (
-        503,
-        "Unavailable",
-        "The authorization server or a dependency is unavailable, or a refresh is under way.",
-    ),
+    (502, "BadGateway", "The authorization server refused the client or misbehaved."),
+    (503, "Unavailable", "The authorization server or a dependency is unavailable, or a refresh is under way."),
 ];
 
 fn problem(status: u16, description: &str) -> Response {
     let response = ResponseBuilder::new().description(description).content(
         "application/problem+json",
-        ContentBuilder::new()
-            .schema(Some(Ref::from_schema_name("Problem")))
-            .build(),
+        ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem"))).build(),
     );
     let text = || ObjectBuilder::new().schema_type(Type::String);
     match status {
         401 => response.header("WWW-Authenticate", Header::new(text())),
         503 => {
-            let seconds = ObjectBuilder::new()
-                .schema_type(Type::Integer)
-                .description(Some("When to try again (seconds)"));
+            let seconds =
+                ObjectBuilder::new().schema_type(Type::Integer).description(Some("When to try again (seconds)"));
             response.header("Retry-After", Header::new(seconds))
         }
         _ => response,
@@ -245,10 +228,8 @@ impl Modify for Flattened {
             let RefOr::T(Schema::AllOf(composition)) = schema else {
                 continue;
             };
-            let mut whole = ObjectBuilder::new()
-                .schema_type(Type::Object)
-                .description(composition.description.take())
-                .build();
+            let mut whole =
+                ObjectBuilder::new().schema_type(Type::Object).description(composition.description.take()).build();
             for part in &composition.items {
                 if let Some(object) = object(part, &parts) {
                     whole.properties.extend(object.properties.clone());
@@ -291,10 +272,7 @@ mod tests {
                 reason: "invalid_grant".to_owned(),
                 url: Some("https://app.example".to_owned()),
             },
-            Error::ClientRejected {
-                error: "invalid_client",
-                status: 401,
-            },
+            Error::ClientRejected { error: "invalid_client", status: 401 },
         ] {
             let body = Problem::from(&error).body("req_1");
             let written: BTreeSet<&String> = body.as_object().unwrap().keys().collect();

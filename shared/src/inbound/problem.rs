@@ -112,24 +112,18 @@ impl From<&Error> for Problem {
                 Self::new(S::BAD_REQUEST, "malformed_request", "The request cannot be read", what)
                     .advice(["Check that the body is valid JSON and the query is well formed."])
             }
-            Error::Unauthenticated => Self::new(
-                S::UNAUTHORIZED,
-                "unauthenticated",
-                "No valid API key",
-                "The request has no valid API key.",
-            )
-            .advice([
-                "Send the header: Authorization: Bearer gk_…",
-                "Check that the key has not expired, was not deleted, and was used in the last 90 days.",
-            ]),
+            Error::Unauthenticated => {
+                Self::new(S::UNAUTHORIZED, "unauthenticated", "No valid API key", "The request has no valid API key.")
+                    .advice([
+                        "Send the header: Authorization: Bearer gk_…",
+                        "Check that the key has not expired, was not deleted, and was used in the last 90 days.",
+                    ])
+            }
             Error::Forbidden { code, detail } => Self::new(S::FORBIDDEN, *code, "Not allowed", detail)
                 .advice(["Use a key with the role, permission and project that this call needs."])
                 .by(WhoCanAct::Superuser),
             Error::NotFound => Self::new(S::NOT_FOUND, "not_found", "Not found", "There is no such object here.")
-                .advice([
-                    "Check the id.",
-                    "Check that the key is for the project the object belongs to.",
-                ]),
+                .advice(["Check the id.", "Check that the key is for the project the object belongs to."]),
             Error::MethodNotAllowed => Self::new(
                 S::METHOD_NOT_ALLOWED,
                 "method_not_allowed",
@@ -140,11 +134,7 @@ impl From<&Error> for Problem {
             Error::Conflict { code, detail, advice } => {
                 let problem = Self::new(S::CONFLICT, *code, "Conflict", detail).advice(advice.iter().copied());
                 let passing = ["changed_meanwhile", "completion_in_progress", "idempotency_in_progress"];
-                if passing.contains(code) {
-                    problem.retry(Some(Duration::from_secs(1)))
-                } else {
-                    problem
-                }
+                if passing.contains(code) { problem.retry(Some(Duration::from_secs(1))) } else { problem }
             }
             Error::Gone { code, detail, advice } => {
                 Self::new(S::GONE, *code, "No longer possible", detail).advice(advice.iter().copied())
@@ -242,10 +232,7 @@ impl From<&Error> for Problem {
                 "The authorization server is unavailable",
                 format!("The authorization server is unavailable: {what}."),
             )
-            .advice([
-                "Try again later; the credential is kept.",
-                "Check the provider's status page.",
-            ])
+            .advice(["Try again later; the credential is kept.", "Check the provider's status page."])
             .by(WhoCanAct::Provider)
             .retry(Some(retry_after.unwrap_or(Duration::from_secs(5)))),
             Error::Refreshing { retry_after } => Self::new(
@@ -288,14 +275,9 @@ fn invalid(errors: &[FieldError]) -> Problem {
         [only] => format!("{}: {}", only.pointer, only.detail),
         many => format!("{} fields are wrong; see errors.", many.len()),
     };
-    Problem::new(
-        StatusCode::UNPROCESSABLE_ENTITY,
-        "invalid_request",
-        "A field is wrong",
-        detail,
-    )
-    .advice(["Correct the fields that errors names; GET /v1/openapi.json describes them."])
-    .with("errors", listed)
+    Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_request", "A field is wrong", detail)
+        .advice(["Correct the fields that errors names; GET /v1/openapi.json describes them."])
+        .with("errors", listed)
 }
 
 /// What to check, by the RFC 6749 §5.2 code.
@@ -323,10 +305,7 @@ pub fn respond(error: &Error, request_id: &str) -> Response {
     let body = problem.body(request_id).to_string();
     let mut response = (problem.status, body).into_response();
     let headers = response.headers_mut();
-    headers.insert(
-        header::CONTENT_TYPE,
-        HeaderValue::from_static("application/problem+json"),
-    );
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
     if let Some(after) = problem.retry_after {
         let seconds = after.as_secs() + u64::from(after.subsec_nanos() > 0);
         headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds.max(1)));

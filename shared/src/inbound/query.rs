@@ -80,9 +80,8 @@ pub struct Listing<T> {
 impl<T: ToSchema> PartialSchema for Listing<T> {
     fn schema() -> RefOr<Schema> {
         let cursor = SchemaType::from_iter([Type::String, Type::Null]);
-        let next = ObjectBuilder::new()
-            .schema_type(cursor)
-            .description(Some("The cursor of the next page; null at the end."));
+        let next =
+            ObjectBuilder::new().schema_type(cursor).description(Some("The cursor of the next page; null at the end."));
         ObjectBuilder::new()
             .description(Some("A page of a list."))
             .property("items", ArrayBuilder::new().items(Ref::from_schema_name(T::name())))
@@ -114,10 +113,7 @@ impl<T: DeserializeOwned, S: Sync> FromRequestParts<S> for ListQuery<T> {
 fn parse<T: DeserializeOwned>(query: &str) -> Result<ListQuery<T>> {
     let mut pairs = serde_json::Map::new();
     for (name, value) in form_urlencoded::parse(query.as_bytes()) {
-        if pairs
-            .insert(name.to_string(), Value::String(value.into_owned()))
-            .is_some()
-        {
+        if pairs.insert(name.to_string(), Value::String(value.into_owned())).is_some() {
             return Err(Error::Malformed(format!("The parameter {name} is given twice.")));
         }
     }
@@ -126,9 +122,7 @@ fn parse<T: DeserializeOwned>(query: &str) -> Result<ListQuery<T>> {
         None => DEFAULT_LIMIT,
         Some(Ok(limit)) if (1..=MAX_LIMIT).contains(&limit) => limit,
         Some(_) => {
-            return Err(Error::Malformed(format!(
-                "The parameter limit is a number from 1 to {MAX_LIMIT}."
-            )));
+            return Err(Error::Malformed(format!("The parameter limit is a number from 1 to {MAX_LIMIT}.")));
         }
     };
     let cursor = take("cursor");
@@ -136,24 +130,15 @@ fn parse<T: DeserializeOwned>(query: &str) -> Result<ListQuery<T>> {
         !text.is_empty() && text.len() <= 64 && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
     };
     if cursor.as_ref().is_some_and(|cursor| !plain(cursor)) {
-        return Err(Error::Malformed(
-            "The parameter cursor is not one that a list returned.".to_owned(),
-        ));
+        return Err(Error::Malformed("The parameter cursor is not one that a list returned.".to_owned()));
     }
     let names: Vec<String> = pairs.keys().cloned().collect();
-    let filters = serde_json::from_value(Value::Object(pairs)).map_err(|_| {
-        Error::Malformed(format!(
-            "A parameter is unknown or has a wrong value: {}.",
-            names.join(", ")
-        ))
-    })?;
+    let filters = serde_json::from_value(Value::Object(pairs))
+        .map_err(|_| Error::Malformed(format!("A parameter is unknown or has a wrong value: {}.", names.join(", "))))?;
     Ok(ListQuery { limit, cursor, filters })
 }
 
 /// A page as API.md writes it.
 pub fn page<T, V>(page: Page<T>, view: impl Fn(T) -> V) -> Listing<V> {
-    Listing {
-        items: page.items.into_iter().map(view).collect(),
-        next: page.next,
-    }
+    Listing { items: page.items.into_iter().map(view).collect(), next: page.next }
 }

@@ -142,10 +142,7 @@ impl<'a> From<&'a Delivery> for DeliveryView<'a> {
             refresh_after: delivery.refresh_after,
             generation: delivery.generation,
             scopes: &delivery.scopes,
-            header: HeaderView {
-                name: &delivery.header_name,
-                value: delivery.header_value.expose(),
-            },
+            header: HeaderView { name: &delivery.header_name, value: delivery.header_value.expose() },
             headers: &delivery.headers,
             api_base_url: delivery.api_base_url.as_deref(),
             variables: BTreeMap::new(),

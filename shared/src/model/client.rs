@@ -75,10 +75,7 @@ pub struct HeaderScheme {
 
 impl Default for HeaderScheme {
     fn default() -> Self {
-        Self {
-            name: "Authorization".to_owned(),
-            prefix: "Bearer".to_owned(),
-        }
+        Self { name: "Authorization".to_owned(), prefix: "Bearer".to_owned() }
     }
 }
 
@@ -264,10 +261,7 @@ impl ClientSettings {
     /// Extra parameters of every token request: `audience` and `resource` (RFC 8707 §2.2).
     pub fn token_params(&self) -> BTreeMap<String, String> {
         let named = [("audience", &self.audience), ("resource", &self.resource)];
-        named
-            .into_iter()
-            .filter_map(|(name, value)| Some((name.to_owned(), value.clone()?)))
-            .collect()
+        named.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value.clone()?))).collect()
     }
 }
 
@@ -338,8 +332,6 @@ impl Client {
     /// The secrets to try now, in order: the newest first, without those that are retired or expired.
     pub fn usable_secrets(&self, now: Timestamp) -> impl Iterator<Item = &ClientSecret> {
         let over = move |at: Option<Timestamp>| at.is_some_and(|at| now >= at);
-        self.client_secrets
-            .iter()
-            .filter(move |secret| !over(secret.retire_at) && !over(secret.expires_at))
+        self.client_secrets.iter().filter(move |secret| !over(secret.retire_at) && !over(secret.expires_at))
     }
 }

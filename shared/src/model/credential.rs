@@ -168,15 +168,11 @@ impl Schedule {
     /// but at most half of it, so that a provider's outage of minutes stays invisible (REFRESH.md b.2).
     pub fn plan(now: Timestamp, expires_in: Option<u64>, default_lifetime: Option<u32>, refreshable: bool) -> Self {
         let stated = expires_in.map(|seconds| Duration::seconds(i64::try_from(seconds).unwrap_or(i64::MAX / 1000)));
-        let configured = default_lifetime
-            .filter(|seconds| *seconds > 0)
-            .map(|seconds| Duration::seconds(seconds.into()));
+        let configured =
+            default_lifetime.filter(|seconds| *seconds > 0).map(|seconds| Duration::seconds(seconds.into()));
         let lifetime = stated.or(configured).or(refreshable.then_some(DEFAULT_LIFETIME));
         let Some(lifetime) = lifetime.map(|lifetime| lifetime.min(MAX_LIFETIME)) else {
-            return Self {
-                at_exp: None,
-                refresh_after: None,
-            };
+            return Self { at_exp: None, refresh_after: None };
         };
         let margin = MIN_MARGIN.max(lifetime / 5).min(lifetime / 2);
         Self {
@@ -199,9 +195,7 @@ impl Credential {
 
     /// Whether somebody may hold the lease now.
     pub fn is_leased(&self, now: Timestamp) -> bool {
-        self.lease
-            .as_ref()
-            .is_some_and(|lease| lease.until_ms >= now.timestamp_millis())
+        self.lease.as_ref().is_some_and(|lease| lease.until_ms >= now.timestamp_millis())
     }
 
     /// How long to wait before the next refresh may be tried.
@@ -229,11 +223,7 @@ mod tests {
         for (life, margin) in [(3600, 720), (7200, 1440), (1800, 600), (600, 300), (60, 30)] {
             let schedule = Schedule::plan(at(0), Some(life), None, true);
             assert_eq!(schedule.at_exp, Some(i64::try_from(life).unwrap() * 1000));
-            assert_eq!(
-                schedule.refresh_after,
-                Some((i64::try_from(life).unwrap() - margin) * 1000),
-                "life {life}"
-            );
+            assert_eq!(schedule.refresh_after, Some((i64::try_from(life).unwrap() - margin) * 1000), "life {life}");
         }
     }
 
@@ -246,12 +236,6 @@ mod tests {
         let configured = Schedule::plan(at(0), None, Some(120), true);
         assert_eq!(configured.at_exp, Some(120_000));
         let unrefreshable = Schedule::plan(at(0), None, None, false);
-        assert_eq!(
-            unrefreshable,
-            Schedule {
-                at_exp: None,
-                refresh_after: None
-            }
-        );
+        assert_eq!(unrefreshable, Schedule { at_exp: None, refresh_after: None });
     }
 }

@@ -91,6 +91,9 @@ pub struct Flow {
     pub completion_expires_at: Option<Timestamp>,
     /// When an exchange that was begun must be over.
     pub exchange_until: Option<Timestamp>,
+    /// The exchange that holds the flow, a UUID.
+    #[serde(default)]
+    pub exchange_attempt: Option<String>,
     /// When it was completed.
     pub completed_at: Option<Timestamp>,
     /// What came of it.
@@ -112,11 +115,7 @@ impl Flow {
     /// # Errors
     /// [`BrowserRefusal::ForeignRedirectUri`].
     pub fn check_redirect_uri(&self, client_key: &str) -> Result<(), BrowserRefusal> {
-        if self.client_key == client_key {
-            Ok(())
-        } else {
-            Err(BrowserRefusal::ForeignRedirectUri)
-        }
+        if self.client_key == client_key { Ok(()) } else { Err(BrowserRefusal::ForeignRedirectUri) }
     }
 
     /// Whether the flow can still be answered. The time is tested here and again in the condition that consumes it: the
@@ -143,11 +142,7 @@ impl Flow {
     pub fn check_browser(&self, cookie_hash: Option<&str>) -> Result<(), BrowserRefusal> {
         use subtle::ConstantTimeEq as _;
         let same = cookie_hash.is_some_and(|hash| hash.as_bytes().ct_eq(self.cookie_hash.as_bytes()).into());
-        if same {
-            Ok(())
-        } else {
-            Err(BrowserRefusal::WrongBrowser)
-        }
+        if same { Ok(()) } else { Err(BrowserRefusal::WrongBrowser) }
     }
 
     /// Whether an exchange was begun and its time is over: the worker is dead.
@@ -160,18 +155,10 @@ impl Flow {
     /// # Errors
     /// 409 or 410 errors that say where the flow stands.
     pub fn check_completable(&self, now: Timestamp) -> Result<(), Error> {
-        let conflict = |code, detail: &str| {
-            Err(Error::Conflict {
-                code,
-                detail: detail.to_owned(),
-                advice: &[RESTART],
-            })
-        };
+        let conflict =
+            |code, detail: &str| Err(Error::Conflict { code, detail: detail.to_owned(), advice: &[RESTART] });
         match self.status {
-            FlowStatus::Pending => conflict(
-                "flow_not_returned",
-                "The person has not come back from the provider yet.",
-            ),
+            FlowStatus::Pending => conflict("flow_not_returned", "The person has not come back from the provider yet."),
             FlowStatus::Exchanging if !self.is_interrupted(now) => Err(Error::Conflict {
                 code: "completion_in_progress",
                 detail: "Another call completes this flow now.".to_owned(),

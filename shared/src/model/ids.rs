@@ -91,13 +91,7 @@ mod tests {
         let id = CredentialId::generate();
         assert_eq!(CredentialId::parse(id.as_str()), Ok(id.clone()));
         assert_eq!(ClientId::parse(id.as_str()), Err(NotAnId));
-        for bad in [
-            "",
-            "crd_",
-            "crd_#",
-            "crd_01ARZ3NDEKTSV4RRFFQ69G5FA/",
-            "crd_01arz3ndektsv4rrffq69g5fav",
-        ] {
+        for bad in ["", "crd_", "crd_#", "crd_01ARZ3NDEKTSV4RRFFQ69G5FA/", "crd_01arz3ndektsv4rrffq69g5fav"] {
             assert_eq!(CredentialId::parse(bad), Err(NotAnId), "{bad}");
         }
     }

@@ -43,8 +43,6 @@ pub struct Policies {
 impl Project {
     /// Where the owner of a credential is sent to consent again.
     pub fn reauthorize_url(&self, credential: &super::ids::CredentialId) -> Option<String> {
-        self.reauthorize_url
-            .as_ref()
-            .map(|url| url.replace("{credential}", credential.as_str()))
+        self.reauthorize_url.as_ref().map(|url| url.replace("{credential}", credential.as_str()))
     }
 }

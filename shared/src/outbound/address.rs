@@ -60,16 +60,13 @@ pub fn is_public(ip: IpAddr) -> bool {
 pub fn is_private_name(name: &str) -> bool {
     let name = name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase();
     !name.contains('.')
-        || PRIVATE_SUFFIXES.iter().any(|suffix| {
-            name.strip_suffix(suffix)
-                .is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
-        })
+        || PRIVATE_SUFFIXES
+            .iter()
+            .any(|suffix| name.strip_suffix(suffix).is_some_and(|rest| rest.is_empty() || rest.ends_with('.')))
 }
 
 fn is_public_v4(ip: Ipv4Addr) -> bool {
-    !NOT_PUBLIC_V4
-        .iter()
-        .any(|(network, prefix)| (u32::from(ip) ^ u32::from(*network)) >> (32 - prefix) == 0)
+    !NOT_PUBLIC_V4.iter().any(|(network, prefix)| (u32::from(ip) ^ u32::from(*network)) >> (32 - prefix) == 0)
 }
 
 fn is_public_v6(ip: Ipv6Addr) -> bool {

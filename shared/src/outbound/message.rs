@@ -17,15 +17,9 @@ pub struct Limits {
 
 impl Limits {
     /// Token, revocation and registration endpoints: 64 kB in 10 seconds.
-    pub const TOKEN: Self = Self {
-        max_body: 64 * 1024,
-        total: Duration::from_secs(10),
-    };
+    pub const TOKEN: Self = Self { max_body: 64 * 1024, total: Duration::from_secs(10) };
     /// Authorization server metadata and key sets: 1 MB in 10 seconds.
-    pub const DISCOVERY: Self = Self {
-        max_body: 1024 * 1024,
-        total: Duration::from_secs(10),
-    };
+    pub const DISCOVERY: Self = Self { max_body: 1024 * 1024, total: Duration::from_secs(10) };
 }
 
 /// A request to the outside. Its `Debug` shows neither URL nor headers nor body: all three may hold secrets.
@@ -46,13 +40,7 @@ pub struct OutboundRequest {
 impl OutboundRequest {
     /// A `GET` without headers or body.
     pub fn get(url: impl Into<String>, limits: Limits) -> Self {
-        Self {
-            method: Method::GET,
-            url: url.into(),
-            headers: HeaderMap::new(),
-            body: Vec::new(),
-            limits,
-        }
+        Self { method: Method::GET, url: url.into(), headers: HeaderMap::new(), body: Vec::new(), limits }
     }
 
     /// A `POST` of an `application/x-www-form-urlencoded` body.
@@ -74,13 +62,7 @@ impl OutboundRequest {
 
     fn post(url: impl Into<String>, media_type: &'static str, body: impl Into<Vec<u8>>, limits: Limits) -> Self {
         let headers = HeaderMap::from_iter([(header::CONTENT_TYPE, HeaderValue::from_static(media_type))]);
-        Self {
-            method: Method::POST,
-            url: url.into(),
-            headers,
-            body: body.into(),
-            limits,
-        }
+        Self { method: Method::POST, url: url.into(), headers, body: body.into(), limits }
     }
 
     /// The headers to send: the caller's, without those that belong to the connection and not to the message.
@@ -131,8 +113,6 @@ pub struct OutboundResponse {
 
 impl fmt::Debug for OutboundResponse {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("OutboundResponse")
-            .field("status", &self.status)
-            .finish_non_exhaustive()
+        f.debug_struct("OutboundResponse").field("status", &self.status).finish_non_exhaustive()
     }
 }

@@ -60,15 +60,9 @@ impl Outbound {
             // Losing the race against another thread leaves a provider installed, which is all that is needed.
             let _ = aws_lc_rs::default_provider().install_default();
         }
-        let strict = client(CheckedResolver {
-            lookup: Arc::clone(&lookup),
-            reach: Reach::Public,
-        })?;
+        let strict = client(CheckedResolver { lookup: Arc::clone(&lookup), reach: Reach::Public })?;
         let exempt = match policy.has_exemptions() {
-            true => Some(client(CheckedResolver {
-                lookup,
-                reach: Reach::Anywhere,
-            })?),
+            true => Some(client(CheckedResolver { lookup, reach: Reach::Anywhere })?),
             false => None,
         };
         Ok(Self { policy, strict, exempt })
@@ -87,9 +81,7 @@ impl Outbound {
         let url = self.policy.check_url(&request.url)?;
         let limits = request.limits;
         let answer = async { read(self.start(url, request).await?, limits.max_body).await };
-        tokio::time::timeout(limits.total, answer)
-            .await
-            .unwrap_or(Err(OutboundError::Timeout { sent: true }))
+        tokio::time::timeout(limits.total, answer).await.unwrap_or(Err(OutboundError::Timeout { sent: true }))
     }
 
     /// Connects, sends, and waits for the head of the answer.
@@ -98,9 +90,7 @@ impl Outbound {
             Some(client) if self.policy.is_exempt(&url) => client,
             _ => &self.strict,
         };
-        let mut sending = client
-            .request(request.method.clone(), url)
-            .headers(request.end_to_end_headers());
+        let mut sending = client.request(request.method.clone(), url).headers(request.end_to_end_headers());
         if !request.body.is_empty() {
             sending = sending.body(request.body);
         }
@@ -136,27 +126,19 @@ fn client(resolver: CheckedResolver) -> Result<reqwest::Client, OutboundError> {
 
 /// Reads the body piece by piece, and stops at the limit.
 async fn read(mut response: reqwest::Response, max_body: usize) -> Result<OutboundResponse, OutboundError> {
-    let announced = response
-        .content_length()
-        .map(|length| usize::try_from(length).unwrap_or(usize::MAX));
+    let announced = response.content_length().map(|length| usize::try_from(length).unwrap_or(usize::MAX));
     if announced.is_some_and(|length| length > max_body) {
         return Err(OutboundError::TooLarge);
     }
     // Room for a whole token answer at once: a buffer that grows leaves copies of secrets behind in freed memory.
-    let mut body = Zeroizing::new(Vec::with_capacity(
-        announced.unwrap_or(max_body.min(Limits::TOKEN.max_body)),
-    ));
+    let mut body = Zeroizing::new(Vec::with_capacity(announced.unwrap_or(max_body.min(Limits::TOKEN.max_body))));
     while let Some(chunk) = response.chunk().await.map_err(|_| OutboundError::Interrupted)? {
         if body.len() + chunk.len() > max_body {
             return Err(OutboundError::TooLarge);
         }
         body.extend_from_slice(&chunk);
     }
-    Ok(OutboundResponse {
-        status: response.status(),
-        headers: std::mem::take(response.headers_mut()),
-        body,
-    })
+    Ok(OutboundResponse { status: response.status(), headers: std::mem::take(response.headers_mut()), body })
 }
 
 #[cfg(test)]

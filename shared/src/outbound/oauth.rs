@@ -39,11 +39,7 @@ impl<'a> OAuthHttp<'a> {
     /// An adapter for a secret bound to `bound_origin` (such as `https://as.example.com`): a request to any other origin
     /// is refused with [`UrlRefusal::OriginNotBound`], so an edited endpoint never receives the secret.
     pub fn new(outbound: &'a Outbound, bound_origin: &str) -> Self {
-        Self {
-            outbound,
-            bound: parse_origin(bound_origin).ok(),
-            outcome: Mutex::new(None),
-        }
+        Self { outbound, bound: parse_origin(bound_origin).ok(), outcome: Mutex::new(None) }
     }
 
     /// What the last call got from the wire; `None` when no complete answer came.
@@ -57,11 +53,7 @@ impl<'a> OAuthHttp<'a> {
 
     fn check_bound(&self, url: &str) -> Result<Url, UrlRefusal> {
         let url = self.outbound.policy().check_url(url)?;
-        if self.bound.as_ref() == Some(&url.origin()) {
-            Ok(url)
-        } else {
-            Err(UrlRefusal::OriginNotBound)
-        }
+        if self.bound.as_ref() == Some(&url.origin()) { Ok(url) } else { Err(UrlRefusal::OriginNotBound) }
     }
 
     async fn exchange(&self, request: HttpRequest) -> Result<HttpResponse, OAuthHttpError> {
@@ -78,18 +70,13 @@ impl<'a> OAuthHttp<'a> {
         .with_header(header::ACCEPT, HeaderValue::from_static("application/json"));
 
         let answer = self.outbound.send(request).await?;
-        self.remember(Some(Outcome {
-            status: answer.status.as_u16(),
-            retry_after: retry_after(&answer.headers),
-        }));
+        self.remember(Some(Outcome { status: answer.status.as_u16(), retry_after: retry_after(&answer.headers) }));
 
         let (status, body) =
             wire::to_rfc6749(answer.status, text(&answer.headers, header::CONTENT_TYPE), &answer.body)?;
         let mut response = HttpResponse::new(body);
         *response.status_mut() = status;
-        response
-            .headers_mut()
-            .insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         Ok(response)
     }
 }

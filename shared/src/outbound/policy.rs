@@ -28,10 +28,7 @@ impl OutboundPolicy {
     /// An entry that is not an http or https origin.
     #[cfg(any(test, feature = "insecure-origins"))]
     pub fn allowing(origins: &[String]) -> Result<Self, UrlRefusal> {
-        let exempt = origins
-            .iter()
-            .map(|origin| parse_origin(origin))
-            .collect::<Result<_, _>>()?;
+        let exempt = origins.iter().map(|origin| parse_origin(origin)).collect::<Result<_, _>>()?;
         Ok(Self { exempt })
     }
 
@@ -74,11 +71,7 @@ impl OutboundPolicy {
 pub(super) fn parse_origin(origin: &str) -> Result<Origin, UrlRefusal> {
     let url = parse(origin)?;
     let is_bare = matches!(url.scheme(), "http" | "https") && url.path() == "/" && url.query().is_none();
-    if is_bare {
-        Ok(url.origin())
-    } else {
-        Err(UrlRefusal::NotAUrl)
-    }
+    if is_bare { Ok(url.origin()) } else { Err(UrlRefusal::NotAUrl) }
 }
 
 /// The rules that hold for exempt origins too.
@@ -117,11 +110,7 @@ fn check_public(url: &Url) -> Result<(), UrlRefusal> {
         Host::Ipv4(ip) => is_public(ip.into()),
         Host::Ipv6(ip) => is_public(ip.into()),
     };
-    if allowed {
-        Ok(())
-    } else {
-        Err(UrlRefusal::AddressNotAllowed)
-    }
+    if allowed { Ok(()) } else { Err(UrlRefusal::AddressNotAllowed) }
 }
 
 /// The text between `//` and the path, to see an empty userinfo (`https://@host`), which the parser drops.

@@ -28,12 +28,8 @@ const RESERVED: [&str; 12] = [
 
 /// Whether an extra authorization parameter is ours to set alone, however it is written.
 pub fn is_reserved(name: &str) -> bool {
-    let decoded: String = form_urlencoded::parse(name.as_bytes())
-        .map(|(name, _)| name.into_owned())
-        .collect();
-    [name, decoded.as_str()]
-        .iter()
-        .any(|name| RESERVED.contains(&name.trim().to_ascii_lowercase().as_str()))
+    let decoded: String = form_urlencoded::parse(name.as_bytes()).map(|(name, _)| name.into_owned()).collect();
+    [name, decoded.as_str()].iter().any(|name| RESERVED.contains(&name.trim().to_ascii_lowercase().as_str()))
 }
 
 /// Everything of an authorization request that differs from flow to flow.
@@ -188,11 +184,7 @@ mod tests {
 
     #[test]
     fn a_duplicated_parameter_is_refused() {
-        for query in [
-            "code=a&code=b&state=s",
-            "state=s&state=s&code=a",
-            "code=a&state=s&foo=1&foo=2",
-        ] {
+        for query in ["code=a&code=b&state=s", "state=s&state=s&code=a", "code=a&state=s&foo=1&foo=2"] {
             let parsed = AuthorizationResponse::parse(query);
             assert_eq!(refusal(parsed), Some(BrowserRefusal::DuplicateParameter), "{query}");
         }
@@ -202,11 +194,7 @@ mod tests {
     fn code_and_error_together_or_neither_is_refused() {
         for query in ["state=s", "state=s&code=a&error=access_denied", "state=s&code=", ""] {
             let parsed = AuthorizationResponse::parse(query).unwrap();
-            assert_eq!(
-                refusal(parsed.into_answer()),
-                Some(BrowserRefusal::MalformedResponse),
-                "{query}"
-            );
+            assert_eq!(refusal(parsed.into_answer()), Some(BrowserRefusal::MalformedResponse), "{query}");
         }
     }
 
@@ -219,26 +207,13 @@ mod tests {
     #[test]
     fn iss_is_compared_as_a_string_and_required_where_promised() {
         let with = |query: &str, issuer, required| {
-            refusal(
-                AuthorizationResponse::parse(query)
-                    .unwrap()
-                    .check_issuer(issuer, required),
-            )
+            refusal(AuthorizationResponse::parse(query).unwrap().check_issuer(issuer, required))
         };
         let issuer = Some("https://as.example");
         assert_eq!(with("iss=https%3A%2F%2Fas.example", issuer, true), None);
-        assert_eq!(
-            with("iss=https%3A%2F%2Fas.example%2F", issuer, true),
-            Some(BrowserRefusal::IssuerMismatch)
-        );
-        assert_eq!(
-            with("iss=https%3A%2F%2Fevil.example", issuer, false),
-            Some(BrowserRefusal::IssuerMismatch)
-        );
-        assert_eq!(
-            with("error=access_denied&iss=https://evil", issuer, false),
-            Some(BrowserRefusal::IssuerMismatch)
-        );
+        assert_eq!(with("iss=https%3A%2F%2Fas.example%2F", issuer, true), Some(BrowserRefusal::IssuerMismatch));
+        assert_eq!(with("iss=https%3A%2F%2Fevil.example", issuer, false), Some(BrowserRefusal::IssuerMismatch));
+        assert_eq!(with("error=access_denied&iss=https://evil", issuer, false), Some(BrowserRefusal::IssuerMismatch));
         assert_eq!(with("code=a", issuer, true), Some(BrowserRefusal::IssuerMissing));
         assert_eq!(with("code=a", issuer, false), None);
     }
@@ -251,14 +226,7 @@ mod tests {
 
     #[test]
     fn reserved_parameters_are_recognised_however_they_are_written() {
-        for name in [
-            "state",
-            "STATE",
-            "redirect%5Furi",
-            " scope ",
-            "Code_Challenge",
-            "request_uri",
-        ] {
+        for name in ["state", "STATE", "redirect%5Furi", " scope ", "Code_Challenge", "request_uri"] {
             assert!(is_reserved(name), "{name}");
         }
         for name in ["prompt", "access_type", "login_hint", "audience"] {
@@ -277,9 +245,7 @@ mod tests {
             state: &Secret::from("st"),
             code_challenge: Some("ch"),
             nonce: None,
-            extra: &[("prompt", "consent"), ("state", "evil")]
-                .map(|(n, v)| (n.to_owned(), v.to_owned()))
-                .into(),
+            extra: &[("prompt", "consent"), ("state", "evil")].map(|(n, v)| (n.to_owned(), v.to_owned())).into(),
         }
         .url();
         assert_eq!(

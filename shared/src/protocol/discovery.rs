@@ -58,11 +58,7 @@ pub fn locations(issuer: &Url) -> Vec<String> {
 /// [`MetadataRefusal`]; nothing of a refused document is used.
 pub fn parse(document: &[u8], issuer: &str) -> Result<Metadata, MetadataRefusal> {
     let metadata: Metadata = serde_json::from_slice(document).map_err(|_| MetadataRefusal::NotMetadata)?;
-    if metadata.issuer == issuer {
-        Ok(metadata)
-    } else {
-        Err(MetadataRefusal::OtherIssuer)
-    }
+    if metadata.issuer == issuer { Ok(metadata) } else { Err(MetadataRefusal::OtherIssuer) }
 }
 
 #[cfg(test)]
@@ -91,14 +87,8 @@ mod tests {
     #[test]
     fn a_document_of_another_issuer_is_refused_even_by_a_slash() {
         let document = br#"{"issuer":"https://as.example/","token_endpoint":"https://as.example/token"}"#;
-        assert_eq!(
-            parse(document, "https://as.example").err(),
-            Some(MetadataRefusal::OtherIssuer)
-        );
-        assert_eq!(
-            parse(b"<html>", "https://as.example").err(),
-            Some(MetadataRefusal::NotMetadata)
-        );
+        assert_eq!(parse(document, "https://as.example").err(), Some(MetadataRefusal::OtherIssuer));
+        assert_eq!(parse(b"<html>", "https://as.example").err(), Some(MetadataRefusal::NotMetadata));
         assert!(parse(document, "https://as.example/").is_ok());
     }
 }

@@ -109,10 +109,7 @@ pub fn verify(
 
     let claims: Claims = match keys {
         Some(keys) => {
-            let named = keys
-                .keys
-                .iter()
-                .filter(|key| header.kid.is_none() || key.common.key_id == header.kid);
+            let named = keys.keys.iter().filter(|key| header.kid.is_none() || key.common.key_id == header.kid);
             named
                 .filter_map(|key| DecodingKey::from_jwk(key).ok())
                 .find_map(|key| jsonwebtoken::decode::<Claims>(token.expose(), &key, &validation).ok())
@@ -138,19 +135,12 @@ pub fn verify(
     if !ours || !azp_ours || (audiences.len() > 1 && claims.azp.is_none()) {
         return Err(IdTokenRefusal::Audience);
     }
-    if !claims
-        .nonce
-        .as_deref()
-        .is_some_and(|nonce| expected.nonce.matches(nonce.as_bytes()))
-    {
+    if !claims.nonce.as_deref().is_some_and(|nonce| expected.nonce.matches(nonce.as_bytes())) {
         return Err(IdTokenRefusal::Nonce);
     }
     let (now, skew) = (expected.now.timestamp() as f64, SKEW as f64);
     if claims.exp + skew <= now || claims.iat.is_some_and(|iat| iat > now + skew) {
         return Err(IdTokenRefusal::Time);
     }
-    Ok(Subject {
-        issuer: claims.iss,
-        subject: claims.sub,
-    })
+    Ok(Subject { issuer: claims.iss, subject: claims.sub })
 }

@@ -2,10 +2,7 @@
 
 /// Whether a text is one scope token: visible ASCII without space, `"` and `\`.
 pub fn is_scope_token(text: &str) -> bool {
-    !text.is_empty()
-        && text
-            .bytes()
-            .all(|byte| matches!(byte, 0x21 | 0x23..=0x5B | 0x5D..=0x7E))
+    !text.is_empty() && text.bytes().all(|byte| matches!(byte, 0x21 | 0x23..=0x5B | 0x5D..=0x7E))
 }
 
 /// Splits the `scope` of a token answer. Spaces are the standard; some providers send commas.

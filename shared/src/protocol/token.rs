@@ -185,10 +185,7 @@ fn accept(response: &WireResponse) -> Option<TokenAnswer> {
             .refresh_token()
             .filter(|token| !token.secret().is_empty())
             .map(|token| Secret::new(token.secret().clone())),
-        expires_in: response
-            .expires_in()
-            .map(|duration| duration.as_secs())
-            .filter(|seconds| *seconds > 0),
+        expires_in: response.expires_in().map(|duration| duration.as_secs()).filter(|seconds| *seconds > 0),
         scopes: response
             .scopes()
             .map(|scopes| scopes.iter().flat_map(|scope| scope::parse(scope)).collect::<Vec<_>>())

@@ -70,11 +70,7 @@ impl Engine {
         let obtained = self.obtain(client, &credential).await?;
 
         let acquire = self.acquisition(&credential, &obtained.rt_fp);
-        let held = match self
-            .store
-            .acquire_refresh(&credential.project, &credential.id, &acquire)
-            .await?
-        {
+        let held = match self.store.acquire_refresh(&credential.project, &credential.id, &acquire).await? {
             Attempted::Applied(held) => held,
             Attempted::Refused(Some(other)) => return Ok(Step::Busy(other)),
             Attempted::Refused(None) => return Err(Error::NotFound),
@@ -82,9 +78,7 @@ impl Engine {
         // A frozen environment may thaw long after the lease was taken; then nothing may be sent any more.
         if self.clock.now() + NEEDED_TO_SEND >= acquire.until {
             self.release(&held, &acquire.attempt, Release::untouched(&held)).await?;
-            return Err(Error::Refreshing {
-                retry_after: StdDuration::from_secs(1),
-            });
+            return Err(Error::Refreshing { retry_after: StdDuration::from_secs(1) });
         }
         let answer = self.send(client, &obtained).await?;
         self.settle(client, *held, &acquire, obtained, answer).await
@@ -117,18 +111,11 @@ impl Engine {
         let place = Place::new(credential.project.as_str(), credential.id.as_str());
         let document = self.vault.open(&place, &credential.cur, Prefetched::Nothing).await?;
         let tokens = TokenSet::from_document(&document).ok_or(Error::Internal("a token set cannot be read"))?;
-        let refresh_token = tokens
-            .refresh_token
-            .clone()
-            .ok_or(Error::Internal("a refreshable token set has no refresh token"))?;
+        let refresh_token =
+            tokens.refresh_token.clone().ok_or(Error::Internal("a refreshable token set has no refresh token"))?;
         let secrets = self.client_secrets(client).await?;
         let rt_fp = self.root_keys.current().await?.fingerprint(&refresh_token)?;
-        Ok(Obtained {
-            tokens,
-            refresh_token,
-            secrets,
-            rt_fp,
-        })
+        Ok(Obtained { tokens, refresh_token, secrets, rt_fp })
     }
 
     /// The client's secrets in the order to try them; none for a public client.
@@ -150,11 +137,7 @@ impl Engine {
         for secret in client.usable_secrets(self.clock.now()) {
             secrets.push(self.vault.open(&place, &secret.id, Prefetched::Nothing).await?);
         }
-        if secrets.is_empty() {
-            Err(Error::Internal("an active client has no usable secret"))
-        } else {
-            Ok(secrets)
-        }
+        if secrets.is_empty() { Err(Error::Internal("an active client has no usable secret")) } else { Ok(secrets) }
     }
 
     fn acquisition(&self, credential: &Credential, rt_fp: &str) -> AcquireRefresh {
@@ -194,13 +177,7 @@ impl Engine {
             let http = OAuthHttp::new(&self.outbound, &obtained.tokens.bound_origin);
             let result = endpoint.refresh(&http, &obtained.refresh_token).await;
             answer = classify(result, &http);
-            if !matches!(
-                answer,
-                Answer::ClientRefused {
-                    error: "invalid_client",
-                    ..
-                }
-            ) {
+            if !matches!(answer, Answer::ClientRefused { error: "invalid_client", .. }) {
                 break;
             }
         }
@@ -222,19 +199,14 @@ impl Engine {
             Answer::GrantRefused => self.grant_refused(held, acquire).await,
             Answer::ClientRefused { error, status } => {
                 telemetry::count("Refresh", "client_refused", now);
-                let release = Release {
-                    backoff: Some(CLIENT_BACKOFF),
-                    ..Release::untouched(&held)
-                };
+                let release = Release { backoff: Some(CLIENT_BACKOFF), ..Release::untouched(&held) };
                 self.release(&held, &acquire.attempt, release).await?;
                 Err(Error::ClientRejected { error, status })
             }
             Answer::Misbehaved(what) => {
                 telemetry::count("Refresh", "misbehaved", now);
-                let release = Release {
-                    backoff: Some(CLIENT_BACKOFF),
-                    ..Release::failing(&held, "provider_misbehaved")
-                };
+                let release =
+                    Release { backoff: Some(CLIENT_BACKOFF), ..Release::failing(&held, "provider_misbehaved") };
                 self.release(&held, &acquire.attempt, release).await?;
                 Err(Error::ProviderMisbehaved(what))
             }
@@ -246,10 +218,7 @@ impl Engine {
                     ..Release::failing(&held, "provider_unavailable")
                 };
                 self.release(&held, &acquire.attempt, release).await?;
-                Err(Error::ProviderUnavailable {
-                    what: "it asked to come again later",
-                    retry_after,
-                })
+                Err(Error::ProviderUnavailable { what: "it asked to come again later", retry_after })
             }
             Answer::NotSent => {
                 telemetry::count("Refresh", "not_sent", now);
@@ -262,10 +231,7 @@ impl Engine {
             }
             Answer::Unknown => {
                 telemetry::count("Refresh", "unknown", now);
-                let release = Release {
-                    keep_intent: Some(Outcome::Unknown),
-                    ..Release::failing(&held, "answer_lost")
-                };
+                let release = Release { keep_intent: Some(Outcome::Unknown), ..Release::failing(&held, "answer_lost") };
                 self.release(&held, &acquire.attempt, release).await?;
                 Err(Error::ProviderUnavailable {
                     what: "its answer was lost",
@@ -343,11 +309,7 @@ impl Engine {
         let doubtful = acquire.take_over.is_some();
         if doubtful && held.fails < MAX_DOUBTS {
             telemetry::count("Refresh", "doubtful", now);
-            let pause = if held.fails == 0 {
-                Duration::seconds(LEASE_SECONDS)
-            } else {
-                Duration::minutes(1)
-            };
+            let pause = if held.fails == 0 { Duration::seconds(LEASE_SECONDS) } else { Duration::minutes(1) };
             let release = Release {
                 keep_intent: Some(Outcome::Unknown),
                 backoff: Some(pause),
@@ -355,36 +317,21 @@ impl Engine {
             };
             self.release(&held, &acquire.attempt, release).await?;
             let retry_after = pause.to_std().ok();
-            return Err(Error::ProviderUnavailable {
-                what: "it refused a grant that may still be good",
-                retry_after,
-            });
+            return Err(Error::ProviderUnavailable { what: "it refused a grant that may still be good", retry_after });
         }
         telemetry::count("Refresh", "reauthorization_required", now);
-        self.release(&held, &acquire.attempt, Release::dead("invalid_grant"))
-            .await?;
+        self.release(&held, &acquire.attempt, Release::dead("invalid_grant")).await?;
         tracing::warn!(credential = %held.id, generation = held.generation, "the grant was refused: new consent is needed");
-        Err(Error::ReauthorizationRequired {
-            reason: "invalid_grant".to_owned(),
-            url: None,
-        })
+        Err(Error::ReauthorizationRequired { reason: "invalid_grant".to_owned(), url: None })
     }
 
     /// The token endpoint moved to another origin: the refresh token must not follow it there.
     async fn park_changed_origin(&self, credential: &Credential) -> Result<Step> {
         let acquire = self.acquisition(credential, "");
-        match self
-            .store
-            .acquire_refresh(&credential.project, &credential.id, &acquire)
-            .await?
-        {
+        match self.store.acquire_refresh(&credential.project, &credential.id, &acquire).await? {
             Attempted::Applied(held) => {
-                self.release(&held, &acquire.attempt, Release::dead("origin_changed"))
-                    .await?;
-                Err(Error::ReauthorizationRequired {
-                    reason: "origin_changed".to_owned(),
-                    url: None,
-                })
+                self.release(&held, &acquire.attempt, Release::dead("origin_changed")).await?;
+                Err(Error::ReauthorizationRequired { reason: "origin_changed".to_owned(), url: None })
             }
             Attempted::Refused(Some(other)) => Ok(Step::Busy(other)),
             Attempted::Refused(None) => Err(Error::NotFound),
@@ -403,11 +350,7 @@ impl Engine {
             backoff_until,
             status: release.status,
             status_reason: release.reason,
-            next_due: if dead {
-                None
-            } else {
-                backoff_until.or(held.refresh_after)
-            },
+            next_due: if dead { None } else { backoff_until.or(held.refresh_after) },
         };
         // A refusal means that somebody took over: then there is nothing of ours to end.
         persist(|| self.store.release_refresh(&held.project, &held.id, &release)).await?;

@@ -97,10 +97,7 @@ impl Engine {
                 }
             }
             if !pause.wait(begun + budget).await {
-                let left = current
-                    .lease
-                    .as_ref()
-                    .map_or(1000, |lease| lease.until_ms - now.timestamp_millis());
+                let left = current.lease.as_ref().map_or(1000, |lease| lease.until_ms - now.timestamp_millis());
                 let retry_after = Duration::from_millis(u64::try_from(left.clamp(1000, 30_000)).unwrap_or(1000));
                 return Err(Error::Refreshing { retry_after });
             }

@@ -28,11 +28,7 @@ pub struct Work {
 
 impl From<Due> for Work {
     fn from(due: Due) -> Self {
-        Self {
-            credential: due.credential,
-            project: due.project,
-            generation: due.generation,
-        }
+        Self { credential: due.credential, project: due.project, generation: due.generation }
     }
 }
 

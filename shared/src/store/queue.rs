@@ -32,23 +32,12 @@ impl RefreshQueue {
             let mut entries = Vec::with_capacity(batch.len());
             for (index, piece) in batch.iter().enumerate() {
                 let body = serde_json::to_string(piece).map_err(|_| StoreError::Corrupt)?;
-                let entry = SendMessageBatchRequestEntry::builder()
-                    .id(index.to_string())
-                    .message_body(body);
+                let entry = SendMessageBatchRequestEntry::builder().id(index.to_string()).message_body(body);
                 entries.push(entry.build().map_err(|_| StoreError::Corrupt)?);
             }
-            let sent = self
-                .sdk
-                .send_message_batch()
-                .queue_url(&self.url)
-                .set_entries(Some(entries))
-                .send()
-                .await;
+            let sent = self.sdk.send_message_batch().queue_url(&self.url).set_entries(Some(entries)).send().await;
             let answer = sent.map_err(|error| {
-                let code = error
-                    .as_service_error()
-                    .and_then(|error| error.code())
-                    .unwrap_or("no answer");
+                let code = error.as_service_error().and_then(|error| error.code()).unwrap_or("no answer");
                 tracing::warn!(dependency = "sqs", code, "the queue did not take the work");
                 StoreError::Unavailable
             })?;

@@ -39,10 +39,7 @@ pub fn unique_hash() -> String {
 
 /// Something that looks sealed.
 pub fn sealed() -> Sealed {
-    Sealed {
-        key_version: unique(),
-        data: unique_hash(),
-    }
+    Sealed { key_version: unique(), data: unique_hash() }
 }
 
 /// A project.
@@ -51,11 +48,7 @@ pub fn project() -> Project {
     Project {
         name: "Example project".to_owned(),
         slug: format!("project-{}", unique()),
-        policies: Policies {
-            allowed_scopes: Some(vec!["read".to_owned()]),
-            own_clients: true,
-            ..Policies::default()
-        },
+        policies: Policies { allowed_scopes: Some(vec!["read".to_owned()]), own_clients: true, ..Policies::default() },
         return_urls: vec!["https://platform.example/return".to_owned()],
         reauthorize_url: None,
         created_at: start(),
@@ -121,10 +114,7 @@ pub fn client_settings(project: Option<&ProjectId>) -> ClientSettings {
         pkce: true,
         scopes: Scopes {
             required: vec!["read".to_owned()],
-            optional: vec![OptionalScope {
-                value: "write".to_owned(),
-                label: Some("Change things".to_owned()),
-            }],
+            optional: vec![OptionalScope { value: "write".to_owned(), label: Some("Change things".to_owned()) }],
             ..Scopes::default()
         },
         audience: None,
@@ -135,10 +125,7 @@ pub fn client_settings(project: Option<&ProjectId>) -> ClientSettings {
         test_request: None,
         return_urls: Vec::new(),
         docs_url: None,
-        refresh: RefreshFacts {
-            grace_seconds: Some(30),
-            ..RefreshFacts::default()
-        },
+        refresh: RefreshFacts { grace_seconds: Some(30), ..RefreshFacts::default() },
         labels: BTreeMap::new(),
     }
 }
@@ -150,10 +137,7 @@ pub fn session(project: &ProjectId) -> Session {
         project: project.clone(),
         token_hash: unique_hash(),
         owner: format!("owner-{}", unique()),
-        offers: vec![Offer {
-            client: ClientId::generate(),
-            scopes: Some(vec!["read".to_owned()]),
-        }],
+        offers: vec![Offer { client: ClientId::generate(), scopes: Some(vec!["read".to_owned()]) }],
         name: None,
         scopes: None,
         suggested_scopes: vec!["write".to_owned()],
@@ -176,10 +160,7 @@ pub fn flow(session: &Session) -> Flow {
         session: session.id.clone(),
         owner: session.owner.clone(),
         name: "Example".to_owned(),
-        client: session
-            .offers
-            .first()
-            .map_or_else(ClientId::generate, |offer| offer.client.clone()),
+        client: session.offers.first().map_or_else(ClientId::generate, |offer| offer.client.clone()),
         client_version: 1,
         issuer: Some(ORIGIN.to_owned()),
         iss_required: true,
@@ -201,6 +182,7 @@ pub fn flow(session: &Session) -> Flow {
         completion_hash: None,
         completion_expires_at: None,
         exchange_until: None,
+        exchange_attempt: None,
         completed_at: None,
         credential: None,
         problem: None,
@@ -232,10 +214,7 @@ pub fn credential(flow: &Flow) -> Credential {
         status_reason: None,
         requested_scopes: flow.requested_scopes.clone(),
         granted_scopes: flow.requested_scopes.clone(),
-        account: Some(Account {
-            issuer: ORIGIN.to_owned(),
-            subject: "248289761001".to_owned(),
-        }),
+        account: Some(Account { issuer: ORIGIN.to_owned(), subject: "248289761001".to_owned() }),
         account_kind: AccountKind::Personal,
         bound_origin: ORIGIN.to_owned(),
         refreshable: true,
@@ -271,11 +250,7 @@ pub fn acquire(credential: &Credential, now: Timestamp) -> AcquireRefresh {
 
 /// The commit of the attempt that a credential shows, at `now`; in no index of due work.
 pub fn commit(leased: &Credential, now: Timestamp) -> CommitRefresh {
-    let attempt = leased
-        .intent
-        .as_ref()
-        .map(|intent| intent.attempt.clone())
-        .unwrap_or_default();
+    let attempt = leased.intent.as_ref().map(|intent| intent.attempt.clone()).unwrap_or_default();
     CommitRefresh {
         fence: leased.fence,
         base_generation: leased.generation,
@@ -296,11 +271,7 @@ pub fn commit(leased: &Credential, now: Timestamp) -> CommitRefresh {
 pub fn release(leased: &Credential) -> ReleaseRefresh {
     ReleaseRefresh {
         fence: leased.fence,
-        attempt: leased
-            .intent
-            .as_ref()
-            .map(|intent| intent.attempt.clone())
-            .unwrap_or_default(),
+        attempt: leased.intent.as_ref().map(|intent| intent.attempt.clone()).unwrap_or_default(),
         keep_intent: None,
         fails: leased.fails + 1,
         backoff_until: None,
@@ -312,9 +283,5 @@ pub fn release(leased: &Credential) -> ReleaseRefresh {
 
 /// A call with an `Idempotency-Key`, remembered for a day from [`start`].
 pub fn idempotency_record() -> IdempotencyRecord {
-    IdempotencyRecord {
-        id: unique_hash(),
-        body_hash: unique_hash(),
-        expires_at: start() + Duration::days(1),
-    }
+    IdempotencyRecord { id: unique_hash(), body_hash: unique_hash(), expires_at: start() + Duration::days(1) }
 }

@@ -52,10 +52,7 @@ impl<S: ?Sized> Check<S> {
         let Err(Broken(reason)) = (self.run)(subject).await else {
             return None;
         };
-        Some(Failure {
-            check: self.name,
-            reason,
-        })
+        Some(Failure { check: self.name, reason })
     }
 }
 
@@ -146,17 +143,8 @@ mod tests {
     async fn a_run_names_each_check_that_did_not_hold() {
         assert_eq!(run(table::CHECKS.iter(), &4).await, []);
         let failures = run(table::CHECKS.iter(), &11).await;
-        let found: Vec<_> = failures
-            .iter()
-            .map(|failure| (failure.check, failure.reason.as_str()))
-            .collect();
-        assert_eq!(
-            found,
-            [
-                ("is_small", "11 is not small"),
-                ("is_even", "the remainder: found 1, expected 0")
-            ]
-        );
+        let found: Vec<_> = failures.iter().map(|failure| (failure.check, failure.reason.as_str())).collect();
+        assert_eq!(found, [("is_small", "11 is not small"), ("is_even", "the remainder: found 1, expected 0")]);
     }
 
     #[test]

@@ -57,10 +57,7 @@ async fn ensure_opens_with(
     prefetched: Prefetched,
 ) -> Held {
     let opened = vault.open(place, pointer, prefetched).await?;
-    ensure!(
-        opened.matches(document.expose().as_bytes()),
-        "another document is opened"
-    );
+    ensure!(opened.matches(document.expose().as_bytes()), "another document is opened");
     Ok(())
 }
 
@@ -83,11 +80,7 @@ async fn staging_again_gives_the_same_pointer(vault: &dyn Vault) -> Held {
     let pointer = vault.stage(&place, &version, &document).await?;
     ensure_eq!(vault.stage(&place, &version, &document).await?, pointer, "the pointer");
     vault.stage(&place, &unique(), &self::document()).await?;
-    ensure_eq!(
-        vault.stage(&place, &version, &document).await?,
-        pointer,
-        "the pointer after another version"
-    );
+    ensure_eq!(vault.stage(&place, &version, &document).await?, pointer, "the pointer after another version");
     ensure_opens(vault, &place, &pointer, &document).await
 }
 
@@ -109,11 +102,7 @@ async fn a_version_is_never_overwritten(vault: &dyn Vault) -> Held {
     let (place, version, first) = (place(), unique(), document());
     let pointer = vault.stage(&place, &version, &first).await?;
     let second = vault.stage(&place, &version, &document()).await;
-    ensure_eq!(
-        second,
-        Err(VaultError::VersionTaken),
-        "the outcome of the second staging"
-    );
+    ensure_eq!(second, Err(VaultError::VersionTaken), "the outcome of the second staging");
     ensure_opens(vault, &place, &pointer, &first).await
 }
 
@@ -182,11 +171,7 @@ async fn after_a_delete_everything_is_missing(vault: &dyn Vault) -> Held {
         ensure_missing(vault, &place, &pointer).await?;
         let prefetched = vault.prefetch(&place).await;
         let opened = vault.open(&place, &pointer, prefetched).await.map(drop);
-        ensure_eq!(
-            opened,
-            Err(VaultError::Missing),
-            "what is opened with what was prefetched"
-        );
+        ensure_eq!(opened, Err(VaultError::Missing), "what is opened with what was prefetched");
     }
     ensure_opens(vault, &elsewhere, &other, &document).await
 }

@@ -20,10 +20,7 @@ pub struct Place {
 impl Place {
     /// The place of an object of a project.
     pub fn new(project: impl Into<String>, id: impl Into<String>) -> Self {
-        Self {
-            project: project.into(),
-            id: id.into(),
-        }
+        Self { project: project.into(), id: id.into() }
     }
 }
 

@@ -75,10 +75,7 @@ impl hkdf::KeyType for Length {
 impl RootKey {
     fn new(version: String, value: &str) -> Self {
         let prk = hkdf::Salt::new(hkdf::HKDF_SHA256, b"grantkeeper root key").extract(value.as_bytes());
-        Self {
-            version,
-            prk: Arc::new(prk),
-        }
+        Self { version, prk: Arc::new(prk) }
     }
 
     /// Its version id in Secrets Manager, kept beside whatever it sealed or derived.
@@ -103,10 +100,7 @@ impl RootKey {
     pub fn derive(&self, purpose: Purpose, input: &Secret<String>) -> Result<Secret<[u8; 32]>> {
         let key = hmac::Key::new(hmac::HMAC_SHA256, self.key(purpose)?.expose());
         let tag = hmac::sign(&key, input.expose().as_bytes());
-        let octets = tag
-            .as_ref()
-            .try_into()
-            .map_err(|_| Error::Internal("HMAC has another length"))?;
+        let octets = tag.as_ref().try_into().map_err(|_| Error::Internal("HMAC has another length"))?;
         Ok(Secret::new(octets))
     }
 
@@ -127,15 +121,10 @@ impl RootKey {
         let failed = |_| Error::Internal("sealing failed");
         let key = RandomizedNonceKey::new(&AES_256_GCM, self.key(purpose)?.expose()).map_err(failed)?;
         let mut data = text.expose().as_bytes().to_vec();
-        let nonce = key
-            .seal_in_place_append_tag(Aad::from(bound_to.as_bytes()), &mut data)
-            .map_err(failed)?;
+        let nonce = key.seal_in_place_append_tag(Aad::from(bound_to.as_bytes()), &mut data).map_err(failed)?;
         let mut sealed = nonce.as_ref().to_vec();
         sealed.append(&mut data);
-        Ok(Sealed {
-            key_version: self.version.clone(),
-            data: URL_SAFE_NO_PAD.encode(sealed),
-        })
+        Ok(Sealed { key_version: self.version.clone(), data: URL_SAFE_NO_PAD.encode(sealed) })
     }
 
     /// Opens what [`RootKey::seal`] made with the same purpose and binding.
@@ -176,12 +165,7 @@ struct Known {
 impl RootKeys {
     /// Keys in this secret (name or ARN).
     pub fn new(sdk: Sdk, secret: impl Into<String>, clock: Arc<dyn Clock>) -> Self {
-        Self {
-            sdk,
-            secret: secret.into(),
-            clock,
-            known: Mutex::default(),
-        }
+        Self { sdk, secret: secret.into(), clock, known: Mutex::default() }
     }
 
     /// The newest version, to seal and derive with.
@@ -219,16 +203,9 @@ impl RootKeys {
     }
 
     async fn fetch(&self, version: Option<&str>) -> Result<RootKey> {
-        let get = self
-            .sdk
-            .get_secret_value()
-            .secret_id(&self.secret)
-            .set_version_id(version.map(str::to_owned));
+        let get = self.sdk.get_secret_value().secret_id(&self.secret).set_version_id(version.map(str::to_owned));
         let answer = get.send().await.map_err(|error| {
-            let code = error
-                .as_service_error()
-                .and_then(|error| error.code())
-                .unwrap_or("no answer");
+            let code = error.as_service_error().and_then(|error| error.code()).unwrap_or("no answer");
             tracing::error!(dependency = "secretsmanager", code, "the root key cannot be read");
             Error::Dependency("root key")
         })?;
@@ -266,13 +243,11 @@ pub fn sha256(text: &str) -> String {
 /// Octets as lower-case hexadecimal digits.
 pub fn hex(octets: &[u8]) -> String {
     use std::fmt::Write as _;
-    octets
-        .iter()
-        .fold(String::with_capacity(octets.len() * 2), |mut text, octet| {
-            // Writing to a String cannot fail.
-            let _ = write!(text, "{octet:02x}");
-            text
-        })
+    octets.iter().fold(String::with_capacity(octets.len() * 2), |mut text, octet| {
+        // Writing to a String cannot fail.
+        let _ = write!(text, "{octet:02x}");
+        text
+    })
 }
 
 #[cfg(test)]
@@ -285,24 +260,14 @@ mod tests {
 
     #[test]
     fn what_is_sealed_opens_only_for_its_purpose_and_binding() {
-        let sealed = key()
-            .seal(Purpose::ParkedCode, "flow-1", &Secret::from("code"))
-            .unwrap();
-        assert!(
-            key()
-                .open(Purpose::ParkedCode, "flow-1", &sealed)
-                .unwrap()
-                .matches(b"code")
-        );
+        let sealed = key().seal(Purpose::ParkedCode, "flow-1", &Secret::from("code")).unwrap();
+        assert!(key().open(Purpose::ParkedCode, "flow-1", &sealed).unwrap().matches(b"code"));
         assert!(key().open(Purpose::ParkedCode, "flow-2", &sealed).is_err());
         assert!(key().open(Purpose::Idempotency, "flow-1", &sealed).is_err());
         let other = RootKey::new("v2".to_owned(), "another root key");
         assert!(other.open(Purpose::ParkedCode, "flow-1", &sealed).is_err());
         for broken in ["", "AAAA", "not base64!"] {
-            let broken = Sealed {
-                key_version: "v1".to_owned(),
-                data: broken.to_owned(),
-            };
+            let broken = Sealed { key_version: "v1".to_owned(), data: broken.to_owned() };
             assert!(key().open(Purpose::ParkedCode, "flow-1", &broken).is_err());
         }
     }
@@ -324,9 +289,6 @@ mod tests {
 
     #[test]
     fn sha256_is_hex() {
-        assert_eq!(
-            sha256("abc"),
-            "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
-        );
+        assert_eq!(sha256("abc"), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
     }
 }

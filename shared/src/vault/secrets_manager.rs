@@ -20,10 +20,7 @@ pub struct SecretsManagerVault {
 impl SecretsManagerVault {
     /// A vault whose secrets have this prefix.
     pub fn new(sdk: Sdk, prefix: impl Into<String>) -> Self {
-        Self {
-            sdk,
-            prefix: prefix.into(),
-        }
+        Self { sdk, prefix: prefix.into() }
     }
 
     fn name(&self, place: &Place) -> String {
@@ -31,12 +28,8 @@ impl SecretsManagerVault {
     }
 
     async fn put(&self, name: &str, version: &str, document: &Secret<String>) -> Result<(), PutFailure> {
-        let put = self
-            .sdk
-            .put_secret_value()
-            .secret_id(name)
-            .client_request_token(version)
-            .secret_string(document.expose());
+        let put =
+            self.sdk.put_secret_value().secret_id(name).client_request_token(version).secret_string(document.expose());
         match put.send().await {
             Ok(_) => Ok(()),
             Err(error) => Err(match error.as_service_error() {
@@ -66,15 +59,8 @@ enum PutFailure {
 
 /// Logs the code of a failure and nothing else of it.
 fn unavailable<E: ProvideErrorMetadata>(error: &SdkError<E>) -> VaultError {
-    let code = error
-        .as_service_error()
-        .and_then(ProvideErrorMetadata::code)
-        .unwrap_or("no answer");
-    tracing::warn!(
-        dependency = "secretsmanager",
-        code,
-        "the vault did not do what it was asked"
-    );
+    let code = error.as_service_error().and_then(ProvideErrorMetadata::code).unwrap_or("no answer");
+    tracing::warn!(dependency = "secretsmanager", code, "the vault did not do what it was asked");
     VaultError::Unavailable
 }
 
@@ -83,10 +69,7 @@ impl Vault for SecretsManagerVault {
     async fn prefetch(&self, place: &Place) -> Prefetched {
         let answer = self.sdk.get_secret_value().secret_id(self.name(place)).send().await;
         match answer.map(|answer| (answer.version_id, answer.secret_string)) {
-            Ok((Some(version), Some(document))) => Prefetched::Newest {
-                version,
-                document: Secret::new(document),
-            },
+            Ok((Some(version), Some(document))) => Prefetched::Newest { version, document: Secret::new(document) },
             // `open` asks again and then reports why.
             _ => Prefetched::Nothing,
         }
@@ -98,13 +81,7 @@ impl Vault for SecretsManagerVault {
         {
             return Ok(document);
         }
-        let answer = self
-            .sdk
-            .get_secret_value()
-            .secret_id(self.name(place))
-            .version_id(pointer)
-            .send()
-            .await;
+        let answer = self.sdk.get_secret_value().secret_id(self.name(place)).version_id(pointer).send().await;
         match answer {
             Ok(answer) => answer.secret_string.map(Secret::new).ok_or(VaultError::Missing),
             Err(error) => Err(match error.as_service_error() {
@@ -137,11 +114,7 @@ impl Vault for SecretsManagerVault {
     }
 
     async fn delete(&self, place: &Place) -> VaultResult<()> {
-        let delete = self
-            .sdk
-            .delete_secret()
-            .secret_id(self.name(place))
-            .recovery_window_in_days(RECOVERY_DAYS);
+        let delete = self.sdk.delete_secret().secret_id(self.name(place)).recovery_window_in_days(RECOVERY_DAYS);
         match delete.send().await {
             Ok(_) => Ok(()),
             Err(error) => match error.as_service_error() {

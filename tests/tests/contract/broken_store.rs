@@ -38,14 +38,7 @@ pub struct BrokenStore {
 
 impl BrokenStore {
     pub fn new(real: Arc<dyn Store>, sdk: Sdk, table: &'static str, flaw: Flaw) -> Self {
-        Self {
-            real,
-            sdk,
-            table,
-            flaw,
-            homes: Mutex::default(),
-            looks: AtomicUsize::new(0),
-        }
+        Self { real, sdk, table, flaw, homes: Mutex::default(), looks: AtomicUsize::new(0) }
     }
 
     fn has(&self, flaw: Flaw) -> bool {
@@ -70,30 +63,21 @@ impl BrokenStore {
 
     /// The project in which a credential was stored.
     fn home(&self, id: &CredentialId) -> Option<ProjectId> {
-        self.homes
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(id)
-            .cloned()
+        self.homes.lock().unwrap_or_else(PoisonError::into_inner).get(id).cloned()
     }
 
     /// Writes to an item past the store, without any condition.
     async fn tamper(&self, pk: String, change: &str, status: Option<&str>) -> StoreResult<()> {
         let update = self.sdk.update_item().table_name(self.table).update_expression(change);
-        let update = update
-            .key("pk", AttributeValue::S(pk))
-            .key("sk", AttributeValue::S("META".to_owned()));
+        let update = update.key("pk", AttributeValue::S(pk)).key("sk", AttributeValue::S("META".to_owned()));
         let status_value = status.map(|value| [(":status".to_owned(), AttributeValue::S(value.to_owned()))].into());
         let status_name = status.map(|_| [("#status".to_owned(), "status".to_owned())].into());
-        let update = update
-            .set_expression_attribute_names(status_name)
-            .set_expression_attribute_values(status_value);
+        let update = update.set_expression_attribute_names(status_name).set_expression_attribute_values(status_value);
         update.send().await.map(drop).map_err(|_| StoreError::Unavailable)
     }
 
     async fn set_flow_status(&self, project: &ProjectId, flow: &FlowId, status: &str) -> StoreResult<()> {
-        self.tamper(format!("P#{project}#F#{flow}"), "SET #status = :status", Some(status))
-            .await
+        self.tamper(format!("P#{project}#F#{flow}"), "SET #status = :status", Some(status)).await
     }
 
     fn refused(&self, attempted: Attempted) -> Attempted {

@@ -30,28 +30,13 @@ pub enum Flaw {
 
 /// The checks that have to notice each flaw.
 pub const FOUND_BY: &[(Flaw, &[&str])] = &[
-    (
-        Flaw::StagesLater,
-        &["what_is_staged_can_be_opened", "staging_again_gives_the_same_pointer"],
-    ),
+    (Flaw::StagesLater, &["what_is_staged_can_be_opened", "staging_again_gives_the_same_pointer"]),
     (Flaw::RefusesRepetition, &["staging_again_gives_the_same_pointer"]),
     (Flaw::AcceptsAnotherDocument, &["a_version_is_never_overwritten"]),
-    (
-        Flaw::OpensNewest,
-        &["a_pointer_opens_its_own_document_whatever_came_later"],
-    ),
-    (
-        Flaw::TrustsPrefetched,
-        &["a_pointer_opens_its_own_document_whatever_was_prefetched"],
-    ),
-    (
-        Flaw::ForgetsProject,
-        &["what_is_staged_at_one_place_is_not_opened_at_another"],
-    ),
-    (
-        Flaw::ForgetsId,
-        &["what_is_staged_at_one_place_is_not_opened_at_another"],
-    ),
+    (Flaw::OpensNewest, &["a_pointer_opens_its_own_document_whatever_came_later"]),
+    (Flaw::TrustsPrefetched, &["a_pointer_opens_its_own_document_whatever_was_prefetched"]),
+    (Flaw::ForgetsProject, &["what_is_staged_at_one_place_is_not_opened_at_another"]),
+    (Flaw::ForgetsId, &["what_is_staged_at_one_place_is_not_opened_at_another"]),
     (Flaw::NeverDeletes, &["after_a_delete_everything_is_missing"]),
 ];
 
@@ -64,11 +49,7 @@ pub struct BrokenVault {
 
 impl BrokenVault {
     pub fn new(real: Arc<dyn Vault>, flaw: Flaw) -> Self {
-        Self {
-            real,
-            flaw,
-            staged: Mutex::default(),
-        }
+        Self { real, flaw, staged: Mutex::default() }
     }
 
     fn place(&self, place: &Place) -> Place {
@@ -101,11 +82,7 @@ impl Vault for BrokenVault {
     }
 
     async fn stage(&self, place: &Place, version: &str, document: &Secret<String>) -> VaultResult<String> {
-        let is_new = self
-            .staged
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(version.to_owned());
+        let is_new = self.staged.lock().unwrap_or_else(PoisonError::into_inner).insert(version.to_owned());
         match self.flaw {
             Flaw::StagesLater => Ok(version.to_owned()),
             Flaw::RefusesRepetition if !is_new => Err(VaultError::VersionTaken),
@@ -115,10 +92,6 @@ impl Vault for BrokenVault {
     }
 
     async fn delete(&self, place: &Place) -> VaultResult<()> {
-        if self.flaw == Flaw::NeverDeletes {
-            Ok(())
-        } else {
-            self.real.delete(&self.place(place)).await
-        }
+        if self.flaw == Flaw::NeverDeletes { Ok(()) } else { self.real.delete(&self.place(place)).await }
     }
 }

@@ -32,10 +32,7 @@ pub fn functions() -> Result<BTreeMap<String, Function>> {
         let own = at(resource, "/Properties");
         let merged = |path: &str| {
             let both = [at(&globals, path), at(&own, path)];
-            both.into_iter()
-                .filter_map(|part| part.as_object().cloned())
-                .flatten()
-                .collect::<Map<_, _>>()
+            both.into_iter().filter_map(|part| part.as_object().cloned()).flatten().collect::<Map<_, _>>()
         };
         let package = text(resource, "/Metadata/BuildProperties/Binary").with_context(|| name.clone())?;
         let function = Function {
@@ -43,10 +40,7 @@ pub fn functions() -> Result<BTreeMap<String, Function>> {
             properties: merged(""),
             variables: merged("/Environment/Variables"),
         };
-        ensure!(
-            functions.insert(package, function).is_none(),
-            "{name}: its package has another function"
-        );
+        ensure!(functions.insert(package, function).is_none(), "{name}: its package has another function");
     }
     Ok(functions)
 }
@@ -57,23 +51,11 @@ pub fn grants(policy: &Value) -> Result<BTreeSet<(String, String)>> {
     let statements = items(&at(policy, "/Statement"));
     ensure!(!statements.is_empty(), "only inline policies: {policy}");
     for statement in statements {
-        let keys: Vec<_> = statement
-            .as_object()
-            .context("an object")?
-            .keys()
-            .map(String::as_str)
-            .collect();
-        ensure!(
-            BTreeSet::from_iter(keys) == BTreeSet::from(["Action", "Effect", "Resource"]),
-            "{statement}"
-        );
+        let keys: Vec<_> = statement.as_object().context("an object")?.keys().map(String::as_str).collect();
+        ensure!(BTreeSet::from_iter(keys) == BTreeSet::from(["Action", "Effect", "Resource"]), "{statement}");
         ensure!(at(&statement, "/Effect") == json!("Allow"), "{statement}");
         let resource = at(&statement, "/Resource");
-        let resource = match (
-            resource.pointer("/Ref"),
-            resource.pointer("/Fn::Sub"),
-            resource.pointer("/Fn::GetAtt"),
-        ) {
+        let resource = match (resource.pointer("/Ref"), resource.pointer("/Fn::Sub"), resource.pointer("/Fn::GetAtt")) {
             (Some(Value::String(name)), None, None) | (None, Some(Value::String(name)), None) => name.clone(),
             (None, None, Some(attribute)) => format!("{}.{}", text(attribute, "/0")?, text(attribute, "/1")?),
             _ => bail!("not one resource: {resource}"),
@@ -95,10 +77,7 @@ pub fn template() -> Result<&'static Value> {
 }
 
 pub fn resources() -> Result<&'static Map<String, Value>> {
-    template()?
-        .pointer("/Resources")
-        .and_then(Value::as_object)
-        .context("Resources")
+    template()?.pointer("/Resources").and_then(Value::as_object).context("Resources")
 }
 
 pub fn properties(name: &str) -> Result<Value> {
@@ -108,12 +87,8 @@ pub fn properties(name: &str) -> Result<Value> {
 
 /// Name and properties of each resource of a type.
 pub fn resources_of(kind: &str) -> Result<Vec<(String, Value)>> {
-    let matching = resources()?
-        .iter()
-        .filter(|(_, resource)| at(resource, "/Type") == json!(kind));
-    Ok(matching
-        .map(|(name, resource)| (name.clone(), at(resource, "/Properties")))
-        .collect())
+    let matching = resources()?.iter().filter(|(_, resource)| at(resource, "/Type") == json!(kind));
+    Ok(matching.map(|(name, resource)| (name.clone(), at(resource, "/Properties"))).collect())
 }
 
 pub fn at(value: &Value, pointer: &str) -> Value {
@@ -122,9 +97,7 @@ pub fn at(value: &Value, pointer: &str) -> Value {
 
 pub fn text(value: &Value, pointer: &str) -> Result<String> {
     let found = value.pointer(pointer).and_then(Value::as_str);
-    Ok(found
-        .with_context(|| format!("no text at {pointer} in {value}"))?
-        .to_owned())
+    Ok(found.with_context(|| format!("no text at {pointer} in {value}"))?.to_owned())
 }
 
 /// CloudFormation takes one value for a list of one.
@@ -147,9 +120,7 @@ pub fn read(file: &str) -> Result<String> {
 /// Runs a script that reads `file` on its standard input and prints JSON.
 pub fn python(script: &str, file: &str) -> Result<Value> {
     let input = std::fs::File::open(root().join(file)).with_context(|| file.to_owned())?;
-    Ok(serde_json::from_str(&output(
-        command("python3").args(["-c", script]).stdin(input),
-    )?)?)
+    Ok(serde_json::from_str(&output(command("python3").args(["-c", script]).stdin(input))?)?)
 }
 
 pub fn run(tool: &str, arguments: &[&str]) -> Result<String> {
@@ -159,32 +130,16 @@ pub fn run(tool: &str, arguments: &[&str]) -> Result<String> {
 /// The pinned tool of `.tools/venv` if it is there, else the one on the PATH.
 fn command(tool: &str) -> Command {
     let pinned = root().join(".tools/venv/bin").join(tool);
-    let mut command = if pinned.is_file() {
-        Command::new(pinned)
-    } else {
-        Command::new(tool)
-    };
-    command
-        .current_dir(root())
-        .env("AWS_DEFAULT_REGION", "us-east-1")
-        .env("SAM_CLI_TELEMETRY", "0");
+    let mut command = if pinned.is_file() { Command::new(pinned) } else { Command::new(tool) };
+    command.current_dir(root()).env("AWS_DEFAULT_REGION", "us-east-1").env("SAM_CLI_TELEMETRY", "0");
     command
 }
 
 fn output(command: &mut Command) -> Result<String> {
     const HINT: &str = "if a tool is missing: python3 -m venv .tools/venv && \
                         .tools/venv/bin/pip install -r tests/requirements.txt";
-    let output = command
-        .output()
-        .with_context(|| format!("{command:?} did not start; {HINT}"))?;
-    let (stdout, stderr) = (
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr),
-    );
-    ensure!(
-        output.status.success(),
-        "{command:?}: {}\n{stdout}\n{stderr}\n{HINT}",
-        output.status
-    );
+    let output = command.output().with_context(|| format!("{command:?} did not start; {HINT}"))?;
+    let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    ensure!(output.status.success(), "{command:?}: {}\n{stdout}\n{stderr}\n{HINT}", output.status);
     Ok(stdout.into_owned())
 }

@@ -24,10 +24,7 @@ pub(super) fn open(data: Option<&Path>) -> anyhow::Result<Database> {
     let path = directory.join("dynamodb.sqlite");
     let shown = path.display();
     // SQLite would create the file readable by all; its side files take over the mode of this one.
-    private_file()
-        .append(true)
-        .open(&path)
-        .with_context(|| format!("cannot write {shown}"))?;
+    private_file().append(true).open(&path).with_context(|| format!("cannot write {shown}"))?;
     Database::new(&path.to_string_lossy()).with_context(|| format!("cannot open {shown}"))
 }
 
@@ -36,10 +33,7 @@ pub(super) async fn answer(tables: &Database, operation: &str, body: Bytes) -> A
     let (tables, operation) = (tables.clone(), operation.to_owned());
     match tokio::task::spawn_blocking(move || dispatch(&tables, &operation, &body)).await {
         Ok(Ok(body)) => Answer { status: 200, body },
-        Ok(Err(error)) => Answer {
-            status: error.status_code(),
-            body: error.to_json(),
-        },
+        Ok(Err(error)) => Answer { status: error.status_code(), body: error.to_json() },
         Err(_panicked) => Answer::error(500, "InternalServerError", "The embedded DynamoDB engine failed."),
     }
 }
@@ -80,9 +74,7 @@ fn dispatch(tables: &Database, operation: &str, body: &[u8]) -> Result<String, D
         "UpdateItem" => run(body, |request| tables.update_item(request)),
         "UpdateTable" => run(body, |request| tables.update_table(request)),
         "UpdateTimeToLive" => run(body, |request| tables.update_time_to_live(request)),
-        _ => Err(DynoxideError::ValidationException(format!(
-            "The embedded engine does not offer {operation}."
-        ))),
+        _ => Err(DynoxideError::ValidationException(format!("The embedded engine does not offer {operation}."))),
     }
 }
 

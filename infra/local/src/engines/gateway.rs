@@ -29,12 +29,7 @@ pub(super) struct Gateway {
 impl Gateway {
     pub(super) fn new(access_key_id: String, tables: Database, secrets: Arc<Secrets>, queues: Queues) -> Self {
         let authorization = format!("AWS4-HMAC-SHA256 Credential={access_key_id}/");
-        Self {
-            authorization,
-            tables,
-            secrets,
-            queues,
-        }
+        Self { authorization, tables, secrets, queues }
     }
 
     /// Serves until `stop` resolves and the requests in flight are answered.
@@ -55,30 +50,18 @@ impl Gateway {
 
     async fn answer(&self, request: Request) -> Answer {
         if !self.admits(request.headers()) {
-            return Answer::error(
-                403,
-                "AccessDeniedException",
-                "Only the local stack may use its engines.",
-            );
+            return Answer::error(403, "AccessDeniedException", "Only the local stack may use its engines.");
         }
         let (parts, body) = request.into_parts();
         let Ok(body) = axum::body::to_bytes(body, BODY_LIMIT).await else {
-            return Answer::error(
-                413,
-                "RequestEntityTooLargeException",
-                "The body is too large or incomplete.",
-            );
+            return Answer::error(413, "RequestEntityTooLargeException", "The body is too large or incomplete.");
         };
         let target = parts.headers.get("x-amz-target").and_then(|value| value.to_str().ok());
         match target.and_then(|target| target.split_once('.')) {
             Some(("DynamoDB_20120810", operation)) => dynamodb::answer(&self.tables, operation, body).await,
             Some(("secretsmanager", action)) => self.secrets.answer(action, body).await,
             Some(("AmazonSQS", action)) => self.queues.answer(action, body).await,
-            _ => Answer::error(
-                400,
-                "UnknownOperationException",
-                "No embedded engine serves this X-Amz-Target.",
-            ),
+            _ => Answer::error(400, "UnknownOperationException", "No embedded engine serves this X-Amz-Target."),
         }
     }
 }
@@ -87,9 +70,6 @@ async fn receive(State(gateway): State<Arc<Gateway>>, request: Request) -> Respo
     let answer = gateway.answer(request).await;
     let mut response = Response::new(Body::from(answer.body));
     *response.status_mut() = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    response.headers_mut().insert(
-        header::CONTENT_TYPE,
-        HeaderValue::from_static("application/x-amz-json-1.0"),
-    );
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/x-amz-json-1.0"));
     response
 }

@@ -50,27 +50,15 @@ impl Journal {
         let created = DirBuilder::new().recursive(true).mode(0o700).create(directory);
         created.with_context(|| format!("cannot create {shown}"))?;
         let path = directory.join("secrets.journal");
-        let mut file = private_file()
-            .read(true)
-            .append(true)
-            .open(&path)
-            .context("cannot open secrets.journal")?;
-        file.try_lock()
-            .with_context(|| format!("{shown} is in use by another process"))?;
+        let mut file = private_file().read(true).append(true).open(&path).context("cannot open secrets.journal")?;
+        file.try_lock().with_context(|| format!("{shown} is in use by another process"))?;
 
         let mut secrets = read_snapshot(&snapshot_path(directory))?;
         let mut lines = Vec::new();
         file.read_to_end(&mut lines).context("cannot read secrets.journal")?;
         replay(&lines, &mut secrets)?;
         let length = u64::try_from(lines.len())?;
-        Ok((
-            Self::Disk(Disk {
-                directory: directory.to_owned(),
-                file,
-                length,
-            }),
-            secrets,
-        ))
+        Ok((Self::Disk(Disk { directory: directory.to_owned(), file, length }), secrets))
     }
 
     /// Puts one secret on disk as it is now. When this returns an error, the journal is as it was before.
@@ -109,22 +97,12 @@ impl Journal {
         let snapshot = serde_json::to_vec(&secrets.collect::<HashMap<_, _>>())?;
         let path = snapshot_path(&disk.directory);
         let temporary = path.with_extension("json.new");
-        let mut file = private_file()
-            .write(true)
-            .truncate(true)
-            .open(&temporary)
-            .context("cannot write secrets.json")?;
-        file.write_all(&snapshot)
-            .and_then(|()| file.sync_all())
-            .context("cannot write secrets.json")?;
+        let mut file =
+            private_file().write(true).truncate(true).open(&temporary).context("cannot write secrets.json")?;
+        file.write_all(&snapshot).and_then(|()| file.sync_all()).context("cannot write secrets.json")?;
         std::fs::rename(&temporary, &path).context("cannot replace secrets.json")?;
-        File::open(&disk.directory)
-            .and_then(|directory| directory.sync_all())
-            .context("cannot sync the directory")?;
-        disk.file
-            .set_len(0)
-            .and_then(|()| disk.file.sync_all())
-            .context("cannot empty secrets.journal")?;
+        File::open(&disk.directory).and_then(|directory| directory.sync_all()).context("cannot sync the directory")?;
+        disk.file.set_len(0).and_then(|()| disk.file.sync_all()).context("cannot empty secrets.journal")?;
         disk.length = 0;
         Ok(())
     }
@@ -152,10 +130,7 @@ fn read_snapshot(path: &Path) -> anyhow::Result<Secrets> {
 fn replay(journal: &[u8], secrets: &mut Secrets) -> anyhow::Result<()> {
     for line in journal.split_inclusive(|byte| *byte == b'\n') {
         let Some(line) = line.strip_suffix(b"\n") else {
-            tracing::warn!(
-                bytes = line.len(),
-                "the last line of secrets.journal is cut short and ignored"
-            );
+            tracing::warn!(bytes = line.len(), "the last line of secrets.journal is cut short and ignored");
             return Ok(());
         };
         let Record { name, secret } =

@@ -71,28 +71,16 @@ impl Engines {
         let secrets = Arc::new(Secrets::open(data)?);
         let tables = dynamodb::open(data)?;
         let queues = Queues::create().await?;
-        let access = AccessKey {
-            id: random_text(20)?,
-            secret: random_text(40)?,
-        };
+        let access = AccessKey { id: random_text(20)?, secret: random_text(40)? };
 
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
-            .await
-            .context("no free loopback port")?;
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.context("no free loopback port")?;
         let address = listener.local_addr()?;
         let queue_url = format!("http://{address}/{}", sqs::queue_path());
         let (stop, stopped) = watch::channel(false);
         background(dynamodb::sweep_expired(tables.clone(), until(stopped.clone())));
         let gateway = Gateway::new(access.id.clone(), tables, Arc::clone(&secrets), queues);
         let server = background(gateway.serve(listener, until(stopped)));
-        Ok(Self {
-            address,
-            access,
-            queue_url,
-            secrets,
-            stop,
-            server,
-        })
+        Ok(Self { address, access, queue_url, secrets, stop, server })
     }
 
     /// The configuration for SDK clients in this process: endpoint, region and static credentials. Nothing is looked up in
@@ -157,27 +145,18 @@ struct Answer {
 
 impl Answer {
     fn ok(body: &serde_json::Value) -> Self {
-        Self {
-            status: 200,
-            body: body.to_string(),
-        }
+        Self { status: 200, body: body.to_string() }
     }
 
     /// An error in the form of the AWS JSON protocols: the SDKs read `__type`.
     fn error(status: u16, code: &str, message: &str) -> Self {
-        Self {
-            status,
-            body: serde_json::json!({ "__type": code, "message": message }).to_string(),
-        }
+        Self { status, body: serde_json::json!({ "__type": code, "message": message }).to_string() }
     }
 }
 
 impl From<MockResponse> for Answer {
     fn from(response: MockResponse) -> Self {
-        Self {
-            status: response.status,
-            body: String::from_utf8_lossy(&response.body).into_owned(),
-        }
+        Self { status: response.status, body: String::from_utf8_lossy(&response.body).into_owned() }
     }
 }
 
@@ -186,12 +165,7 @@ fn mock_request(service: &str, action: &str, body: Bytes) -> Option<MockRequest>
     let target = HeaderValue::from_str(&format!("{service}.{action}")).ok()?;
     let headers = HeaderMap::from_iter([(HeaderName::from_static("x-amz-target"), target)]);
     // An empty URI means the engines' default region, us-east-1.
-    Some(MockRequest {
-        method: "POST".to_owned(),
-        uri: String::new(),
-        headers,
-        body,
-    })
+    Some(MockRequest { method: "POST".to_owned(), uri: String::new(), headers, body })
 }
 
 /// Random base32 text, 5 bits a character.
@@ -200,13 +174,7 @@ fn random_text(length: usize) -> anyhow::Result<String> {
     getrandom::fill(&mut bytes).map_err(|error| anyhow::anyhow!("no randomness: {error}"))?;
     Ok(bytes
         .into_iter()
-        .map(|byte| {
-            char::from(if byte % 32 < 26 {
-                b'A' + byte % 32
-            } else {
-                b'2' + byte % 32 - 26
-            })
-        })
+        .map(|byte| char::from(if byte % 32 < 26 { b'A' + byte % 32 } else { b'2' + byte % 32 - 26 }))
         .collect())
 }
 
@@ -215,10 +183,7 @@ async fn until(mut stopped: watch::Receiver<bool>) {
     let _dropped_or_stopped = stopped.wait_for(|stop| *stop).await;
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "a server outlives the call that starts it; this process never freezes"
-)]
+#[expect(clippy::disallowed_methods, reason = "a server outlives the call that starts it; this process never freezes")]
 fn background<F: Future<Output = ()> + Send + 'static>(work: F) -> JoinHandle<()> {
     tokio::spawn(work)
 }

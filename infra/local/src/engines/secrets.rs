@@ -43,14 +43,8 @@ impl Secrets {
         let expired = days_ago(RECOVERY_DAYS);
         secrets.retain(|_, secret| secret.deleted_date.as_ref().is_none_or(|deleted| *deleted > expired));
         journal.compact(secrets.iter().map(|(name, secret)| (name.as_str(), secret)))?;
-        let secrets = secrets
-            .into_iter()
-            .map(|(name, secret)| (name, Arc::new(secret)))
-            .collect();
-        Ok(Self {
-            secrets: RwLock::new(secrets),
-            journal: Mutex::new(journal),
-        })
+        let secrets = secrets.into_iter().map(|(name, secret)| (name, Arc::new(secret))).collect();
+        Ok(Self { secrets: RwLock::new(secrets), journal: Mutex::new(journal) })
     }
 
     /// Refuses all further writes and lets go of the files.
@@ -80,13 +74,8 @@ impl Secrets {
             | "GetResourcePolicy"
             | "GetRandomPassword"
             | "ValidateResourcePolicy" => {
-                let named = request
-                    .get("SecretId")
-                    .and_then(Value::as_str)
-                    .and_then(|id| self.find(id));
-                engine
-                    .block_on(run(action, body, named.as_deref().cloned().into_iter().collect()))
-                    .0
+                let named = request.get("SecretId").and_then(Value::as_str).and_then(|id| self.find(id));
+                engine.block_on(run(action, body, named.as_deref().cloned().into_iter().collect())).0
             }
             _ => self.write(action, &request, body, engine),
         }
@@ -106,10 +95,7 @@ impl Secrets {
         if answer.status != 200 {
             return answer;
         }
-        let after = after
-            .into_iter()
-            .next()
-            .map(|after| keep_versions(before.as_deref(), after));
+        let after = after.into_iter().next().map(|after| keep_versions(before.as_deref(), after));
         let Some(name) = after.as_ref().or(before.as_deref()).map(|secret| secret.name.clone()) else {
             return answer; // AWS, too, lets a secret that is not there be deleted by force.
         };
@@ -125,10 +111,7 @@ impl Secrets {
         if journal.is_long()
             && let Err(error) = journal.compact(secrets.iter().map(|(name, secret)| (name.as_str(), &**secret)))
         {
-            tracing::warn!(
-                error = format!("{error:#}"),
-                "secrets.journal could not be folded into secrets.json"
-            );
+            tracing::warn!(error = format!("{error:#}"), "secrets.journal could not be folded into secrets.json");
         }
         answer
     }
@@ -138,11 +121,7 @@ impl Secrets {
         self.read(|secrets| {
             secrets
                 .get(id)
-                .or_else(|| {
-                    secrets
-                        .values()
-                        .find(|secret| id.starts_with("arn:") && secret.arn == id)
-                })
+                .or_else(|| secrets.values().find(|secret| id.starts_with("arn:") && secret.arn == id))
                 .cloned()
         })
     }
@@ -162,20 +141,14 @@ fn answer_in_advance(action: &str, request: &Value, known: Option<&SecretView>) 
     let text = |field: &str| request.get(field).and_then(Value::as_str);
     let token = text("ClientRequestToken");
     if token.is_some_and(|token| !(32..=64).contains(&token.len())) {
-        return refuse(
-            "InvalidParameterException",
-            "ClientRequestToken must be 32 to 64 characters long.",
-        );
+        return refuse("InvalidParameterException", "ClientRequestToken must be 32 to 64 characters long.");
     }
     if request.get("SecretBinary").is_some() {
         return refuse("InvalidParameterException", "The embedded engine keeps strings only.");
     }
     let value = text("SecretString");
     if value.is_some_and(|value| value.len() > VALUE_LIMIT) {
-        return refuse(
-            "InvalidParameterException",
-            "A secret value is at most 65536 bytes long.",
-        );
+        return refuse("InvalidParameterException", "A secret value is at most 65536 bytes long.");
     }
     let known = known?;
     if known.deleted_date.is_some() {
@@ -204,36 +177,24 @@ fn answer_in_advance(action: &str, request: &Value, known: Option<&SecretView>) 
 fn keep_versions(before: Option<&SecretView>, mut after: SecretView) -> SecretView {
     let current = |secret: &SecretView| {
         let mut versions = secret.versions.values();
-        versions
-            .find(|version| has_label(version, "AWSCURRENT"))
-            .map(|version| version.version_id.clone())
+        versions.find(|version| has_label(version, "AWSCURRENT")).map(|version| version.version_id.clone())
     };
     if let Some(before) = before {
         for (id, version) in &before.versions {
-            let unlabelled = || SecretVersionView {
-                version_stages: Vec::new(),
-                ..version.clone()
-            };
+            let unlabelled = || SecretVersionView { version_stages: Vec::new(), ..version.clone() };
             after.versions.entry(id.clone()).or_insert_with(unlabelled);
         }
         let previous = current(before);
         if previous != current(&after) {
-            for version in after
-                .versions
-                .values_mut()
-                .filter(|version| Some(&version.version_id) != previous.as_ref())
+            for version in after.versions.values_mut().filter(|version| Some(&version.version_id) != previous.as_ref())
             {
                 version.version_stages.retain(|label| label != "AWSPREVIOUS");
             }
         }
     }
-    let unlabelled = after
-        .versions
-        .values()
-        .filter(|version| version.version_stages.is_empty());
-    let mut oldest: Vec<_> = unlabelled
-        .map(|version| (version.created_date.clone(), version.version_id.clone()))
-        .collect();
+    let unlabelled = after.versions.values().filter(|version| version.version_stages.is_empty());
+    let mut oldest: Vec<_> =
+        unlabelled.map(|version| (version.created_date.clone(), version.version_id.clone())).collect();
     oldest.sort_unstable();
     oldest.truncate(oldest.len().saturating_sub(UNLABELLED_KEPT));
     for (_, id) in oldest {
@@ -249,13 +210,8 @@ fn has_label(version: &SecretVersionView, label: &str) -> bool {
 /// Lets an engine that holds these secrets only answer the request; returns the secrets as they are afterwards.
 async fn run(action: &str, body: Bytes, secrets: Vec<SecretView>) -> (Answer, Vec<SecretView>) {
     let engine = SecretsManagerService::new();
-    let secrets = secrets
-        .into_iter()
-        .map(|secret| (secret.name.clone(), secret))
-        .collect();
-    let restored = engine
-        .restore(DEFAULT_ACCOUNT_ID, REGION, SecretsmanagerStateView { secrets })
-        .await;
+    let secrets = secrets.into_iter().map(|secret| (secret.name.clone(), secret)).collect();
+    let restored = engine.restore(DEFAULT_ACCOUNT_ID, REGION, SecretsmanagerStateView { secrets }).await;
     let (Ok(()), Some(request)) = (restored, mock_request("secretsmanager", action, body)) else {
         return (internal_error(), Vec::new());
     };
@@ -265,18 +221,11 @@ async fn run(action: &str, body: Bytes, secrets: Vec<SecretView>) -> (Answer, Ve
 }
 
 fn internal_error() -> Answer {
-    Answer::error(
-        500,
-        "InternalServiceError",
-        "The embedded Secrets Manager engine failed.",
-    )
+    Answer::error(500, "InternalServiceError", "The embedded Secrets Manager engine failed.")
 }
 
 /// A moment as the engine writes dates: RFC 3339 in UTC, so that dates compare as text.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the engine, too, dates secrets by the clock of the machine"
-)]
+#[expect(clippy::disallowed_methods, reason = "the engine, too, dates secrets by the clock of the machine")]
 fn days_ago(days: i64) -> String {
     (chrono::Utc::now() - chrono::TimeDelta::days(days)).to_rfc3339()
 }

@@ -25,9 +25,7 @@ impl Queues {
         let dead_letters = format!("arn:aws:sqs:{REGION}:{DEFAULT_ACCOUNT_ID}:{DEAD_LETTER_QUEUE}");
         let redrive = json!({ "deadLetterTargetArn": dead_letters, "maxReceiveCount": 3 }).to_string();
         let attributes = json!({ "VisibilityTimeout": "120", "RedrivePolicy": redrive });
-        queues
-            .create_queue(&json!({ "QueueName": QUEUE, "Attributes": attributes }))
-            .await?;
+        queues.create_queue(&json!({ "QueueName": QUEUE, "Attributes": attributes })).await?;
         Ok(queues)
     }
 

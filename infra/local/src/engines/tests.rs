@@ -23,12 +23,8 @@ async fn send_raw(engines: &Engines, headers: &str) -> String {
 async fn a_request_without_this_runs_access_key_is_refused() {
     let engines = Engines::start(None).await.unwrap();
     let other = Engines::start(None).await.unwrap();
-    let authorization = |engines: &Engines| {
-        format!(
-            "authorization: AWS4-HMAC-SHA256 Credential={}/20260101\r\n",
-            engines.access.id
-        )
-    };
+    let authorization =
+        |engines: &Engines| format!("authorization: AWS4-HMAC-SHA256 Credential={}/20260101\r\n", engines.access.id);
     assert_eq!(engines.access.id.len(), 20);
     assert_eq!(send_raw(&engines, &authorization(&engines)).await, "HTTP/1.1 200 OK");
     for refused in [
@@ -37,11 +33,7 @@ async fn a_request_without_this_runs_access_key_is_refused() {
         "authorization: AWS4-HMAC-SHA256 Credential=/20260101\r\n".to_owned(),
         format!("{}origin: http://evil.example\r\n", authorization(&engines)),
     ] {
-        assert_eq!(
-            send_raw(&engines, &refused).await,
-            "HTTP/1.1 403 Forbidden",
-            "{refused}"
-        );
+        assert_eq!(send_raw(&engines, &refused).await, "HTTP/1.1 403 Forbidden", "{refused}");
     }
 }
 
@@ -50,11 +42,7 @@ async fn the_environment_names_every_engine() {
     let engines = Engines::start(None).await.unwrap();
     let environment = engines.environment();
     let endpoint = format!("http://{}", engines.address);
-    for name in [
-        "AWS_ENDPOINT_URL_DYNAMODB",
-        "AWS_ENDPOINT_URL_SECRETS_MANAGER",
-        "AWS_ENDPOINT_URL_SQS",
-    ] {
+    for name in ["AWS_ENDPOINT_URL_DYNAMODB", "AWS_ENDPOINT_URL_SECRETS_MANAGER", "AWS_ENDPOINT_URL_SQS"] {
         assert!(environment.contains(&(name.to_owned(), endpoint.clone())), "{name}");
     }
 }

@@ -74,29 +74,17 @@ impl AuthorizationRequest {
         issuer: &str,
         parameters: &Parameters,
     ) -> Result<Self, Refusal> {
-        let client_id = parameters
-            .one("client_id")
-            .map_err(|_| Refusal::Page("client_id is repeated."))?;
-        let client = client_id
-            .and_then(|id| clients.get(id))
-            .ok_or(Refusal::Page("The client is not known here."))?;
-        let given = parameters
-            .one("redirect_uri")
-            .map_err(|_| Refusal::Page("redirect_uri is repeated."))?;
+        let client_id = parameters.one("client_id").map_err(|_| Refusal::Page("client_id is repeated."))?;
+        let client = client_id.and_then(|id| clients.get(id)).ok_or(Refusal::Page("The client is not known here."))?;
+        let given = parameters.one("redirect_uri").map_err(|_| Refusal::Page("redirect_uri is repeated."))?;
         let redirect_uri = find_redirect_uri(client, given)?;
         let reply = Reply {
             redirect_uri: Url::parse(redirect_uri).map_err(|_| Refusal::Page("The redirect URI is not a URL."))?,
             // A repeated state cannot be echoed; the request is refused below.
             state: parameters.one("state").ok().flatten().map(String::from),
-            issuer: client
-                .send_iss
-                .then(|| client.iss_override.as_deref().unwrap_or(issuer).to_owned()),
+            issuer: client.send_iss.then(|| client.iss_override.as_deref().unwrap_or(issuer).to_owned()),
         };
-        let one = |name| {
-            parameters
-                .one(name)
-                .map_err(|Repeated| reply.error("invalid_request", "repeated parameter"))
-        };
+        let one = |name| parameters.one(name).map_err(|Repeated| reply.error("invalid_request", "repeated parameter"));
         one("state")?;
         if one("request")?.is_some() {
             return Err(reply.error("request_not_supported", "request objects are not supported"));
@@ -170,8 +158,5 @@ fn check_challenge(
 
 /// 32 bytes in unpadded base64url.
 fn is_sha256(challenge: &str) -> bool {
-    challenge.len() == 43
-        && challenge
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+    challenge.len() == 43 && challenge.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
 }

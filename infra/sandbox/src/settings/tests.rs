@@ -33,10 +33,7 @@ fn debug_and_view_hide_the_secret() {
 fn scopes_left_out_mean_the_rights_at_the_api() {
     let client = ClientSettings::default();
     assert_eq!(client.scopes_for(None).unwrap(), ["read", "write"]);
-    assert_eq!(
-        client.scopes_for(Some("read  openid read")).unwrap(),
-        ["read", "openid"]
-    );
+    assert_eq!(client.scopes_for(Some("read  openid read")).unwrap(), ["read", "openid"]);
     assert_eq!(client.scopes_for(Some("read admin")), None);
     assert_eq!(client.scopes_for(Some(" ")), None);
     assert_eq!(settings(json!({ "scopes": ["openid"] })).scopes_for(None), None);

@@ -44,12 +44,7 @@ impl State {
     ) -> Result<Issued, OauthError> {
         let unknown = OauthError::invalid_grant("the code is unknown, expired or already used");
         let digest = Digest::of(request.code);
-        let code = self
-            .codes
-            .get(&digest)
-            .filter(|code| code.client_id == client.client_id)
-            .ok_or(unknown)?
-            .clone();
+        let code = self.codes.get(&digest).filter(|code| code.client_id == client.client_id).ok_or(unknown)?.clone();
         if let Some(grant) = code.redeemed_as {
             self.revoke_grant(grant);
             return Err(unknown);
@@ -90,12 +85,7 @@ impl State {
         let digest = Digest::of(presented);
         let token = self.refresh_tokens.get(&digest).ok_or(unknown)?;
         let (id, usable) = (token.grant, token.is_usable(client, now));
-        let grant = self
-            .grants
-            .get(&id)
-            .filter(|grant| grant.client_id == client.client_id)
-            .ok_or(unknown)?
-            .clone();
+        let grant = self.grants.get(&id).filter(|grant| grant.client_id == client.client_id).ok_or(unknown)?.clone();
         if !usable {
             if client.reuse_penalty == ReusePenalty::Family {
                 self.revoke_grant(id);
@@ -134,14 +124,7 @@ impl State {
         fresh: FreshTokens,
         now: Millis,
     ) -> Issued {
-        self.open_grant(
-            client,
-            grant_of(client, None, scopes, GrantType::ClientCredentials, now),
-            None,
-            fresh,
-            now,
-        )
-        .1
+        self.open_grant(client, grant_of(client, None, scopes, GrantType::ClientCredentials, now), None, fresh, now).1
     }
 
     /// RFC 6749 §4.3, once the password was found right.
@@ -193,24 +176,12 @@ impl State {
         now: Millis,
     ) {
         let expires_at = client.expires_in().map(|seconds| after(now, seconds));
-        let token = AccessToken {
-            grant: id,
-            scopes: scopes.to_vec(),
-            issued_at: now,
-            expires_at,
-        };
+        let token = AccessToken { grant: id, scopes: scopes.to_vec(), issued_at: now, expires_at };
         self.access_tokens.insert(Digest::of(value), token);
     }
 
     fn insert_refresh_token(&mut self, value: &str, id: GrantId, now: Millis) {
-        self.refresh_tokens.insert(
-            Digest::of(value),
-            RefreshToken {
-                grant: id,
-                issued_at: now,
-                spent_at: None,
-            },
-        );
+        self.refresh_tokens.insert(Digest::of(value), RefreshToken { grant: id, issued_at: now, spent_at: None });
     }
 }
 
@@ -221,27 +192,13 @@ fn grant_of(
     grant_type: GrantType,
     now: Millis,
 ) -> Grant {
-    Grant {
-        client_id: client.client_id.clone(),
-        user,
-        scopes,
-        grant_type,
-        auth_time: now,
-    }
+    Grant { client_id: client.client_id.clone(), user, scopes, grant_type, auth_time: now }
 }
 
 /// An ID token goes along when a person granted `openid` (OpenID Connect Core §3.1.3.3).
 fn id_facts(grant: &Grant, scopes: &[String], nonce: Option<String>, now: Millis) -> Option<IdFacts> {
-    let user = grant
-        .user
-        .clone()
-        .filter(|_| scopes.iter().any(|scope| scope == "openid"))?;
-    Some(IdFacts {
-        user,
-        nonce,
-        auth_time: grant.auth_time,
-        issued_at: now,
-    })
+    let user = grant.user.clone().filter(|_| scopes.iter().any(|scope| scope == "openid"))?;
+    Some(IdFacts { user, nonce, auth_time: grant.auth_time, issued_at: now })
 }
 
 /// RFC 6749 §6: a refresh may ask for less than was granted, never for more.
@@ -253,11 +210,7 @@ fn narrowed(granted: &[String], requested: Option<&str>) -> Result<Vec<String>, 
     if wanted.is_empty() || wanted.iter().any(|scope| !granted.iter().any(|held| held == scope)) {
         return Err(OauthError::invalid_scope());
     }
-    Ok(granted
-        .iter()
-        .filter(|held| wanted.contains(&held.as_str()))
-        .cloned()
-        .collect())
+    Ok(granted.iter().filter(|held| wanted.contains(&held.as_str())).cloned().collect())
 }
 
 /// RFC 6749 §4.1.3: required, and identical, when the authorization request carried it.
@@ -265,9 +218,7 @@ fn check_redirect_uri(code: &Code, given: Option<&str>) -> Result<(), OauthError
     match given {
         Some(given) if given == code.redirect_uri => Ok(()),
         None if !code.redirect_uri_given => Ok(()),
-        _ => Err(OauthError::invalid_grant(
-            "redirect_uri differs from the authorization request",
-        )),
+        _ => Err(OauthError::invalid_grant("redirect_uri differs from the authorization request")),
     }
 }
 
@@ -280,15 +231,11 @@ fn check_code_verifier(challenge: Option<&str>, verifier: Option<&str>) -> Resul
         }
         _ => false,
     };
-    matches
-        .then_some(())
-        .ok_or(OauthError::invalid_grant("code_verifier does not match code_challenge"))
+    matches.then_some(()).ok_or(OauthError::invalid_grant("code_verifier does not match code_challenge"))
 }
 
 /// RFC 7636 §4.1: 43 to 128 unreserved characters.
 fn is_code_verifier(value: &str) -> bool {
     (43..=128).contains(&value.len())
-        && value
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~'))
+        && value.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~'))
 }

@@ -4,10 +4,7 @@ use super::*;
 use crate::opaque::FreshTokens;
 
 fn client(settings: serde_json::Value) -> ClientSettings {
-    ClientSettings {
-        client_id: "app".into(),
-        ..serde_json::from_value(settings).unwrap()
-    }
+    ClientSettings { client_id: "app".into(), ..serde_json::from_value(settings).unwrap() }
 }
 
 fn fresh() -> FreshTokens {
@@ -23,15 +20,9 @@ fn the_grace_ends_on_the_dot() {
     let client = client(json!({ "grace_seconds": 1 }));
     for (later, works) in [(999, true), (1000, false)] {
         let mut state = State::new(String::new());
-        let token = state
-            .grant_password(&client, "ada", scopes(), fresh(), 0)
-            .refresh_token
-            .unwrap();
+        let token = state.grant_password(&client, "ada", scopes(), fresh(), 0).refresh_token.unwrap();
         assert!(state.refresh(&client, &token, None, fresh(), 5000).is_ok());
-        assert_eq!(
-            state.refresh(&client, &token, None, fresh(), 5000 + later).is_ok(),
-            works
-        );
+        assert_eq!(state.refresh(&client, &token, None, fresh(), 5000 + later).is_ok(), works);
     }
 }
 
@@ -39,10 +30,7 @@ fn the_grace_ends_on_the_dot() {
 fn without_grace_the_same_millisecond_is_too_late() {
     let client = client(json!({}));
     let mut state = State::new(String::new());
-    let token = state
-        .grant_password(&client, "ada", scopes(), fresh(), 0)
-        .refresh_token
-        .unwrap();
+    let token = state.grant_password(&client, "ada", scopes(), fresh(), 0).refresh_token.unwrap();
     assert!(state.refresh(&client, &token, None, fresh(), 0).is_ok());
     assert!(state.refresh(&client, &token, None, fresh(), 0).is_err());
 }
@@ -52,9 +40,7 @@ fn a_revoked_grant_leaves_nothing_behind() {
     let client = client(json!({}));
     let mut state = State::new(String::new());
     let first = state.grant_password(&client, "ada", scopes(), fresh(), 0);
-    let second = state
-        .refresh(&client, &first.refresh_token.unwrap(), None, fresh(), 0)
-        .unwrap();
+    let second = state.refresh(&client, &first.refresh_token.unwrap(), None, fresh(), 0).unwrap();
     let revocation = state.revoke_token(&client, &second.refresh_token.unwrap(), 0);
     assert_eq!(revocation, Revocation::Done);
     assert!(state.grants.is_empty() && state.access_tokens.is_empty() && state.refresh_tokens.is_empty());
@@ -68,10 +54,7 @@ fn what_can_no_longer_matter_is_forgotten() {
         state.grant_client_credentials(&client, scopes(), fresh(), second * 1000);
     }
     assert_eq!((state.access_tokens.len(), state.grants.len()), (1, 1));
-    let kept = state
-        .grant_password(&client, "ada", scopes(), fresh(), 100_000)
-        .refresh_token
-        .unwrap();
+    let kept = state.grant_password(&client, "ada", scopes(), fresh(), 100_000).refresh_token.unwrap();
     state.grant_client_credentials(&client, scopes(), fresh(), 200_000);
     assert!(state.refresh(&client, &kept, None, fresh(), 300_000).is_ok());
 }
@@ -81,9 +64,7 @@ fn a_state_survives_the_data_file() {
     let client = client(json!({}));
     let mut state = State::new("key".into());
     let first = state.grant_password(&client, "ada", scopes(), fresh(), 0);
-    state
-        .refresh(&client, &first.refresh_token.unwrap(), None, fresh(), 0)
-        .unwrap();
+    state.refresh(&client, &first.refresh_token.unwrap(), None, fresh(), 0).unwrap();
     state.clients.insert("app".into(), client);
     state.advance_clock(-5);
     let written = serde_json::to_vec(&state).unwrap();

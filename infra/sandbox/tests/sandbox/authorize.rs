@@ -11,23 +11,13 @@ async fn a_doubtful_redirect_uri_gets_a_page_and_never_a_redirect() {
         [("client_id", "nobody"), ("state", "s-1")],
         [("client_id", ""), ("state", "s-1")],
         [("redirect_uri", "http://127.0.0.1:9000/callback"), ("state", "s-1")],
-        [
-            ("redirect_uri", "http://127.0.0.1:9000/callback?fixed=1&"),
-            ("state", "s-1"),
-        ],
-        [
-            ("redirect_uri", "HTTP://127.0.0.1:9000/callback?fixed=1"),
-            ("state", "s-1"),
-        ],
+        [("redirect_uri", "http://127.0.0.1:9000/callback?fixed=1&"), ("state", "s-1")],
+        [("redirect_uri", "HTTP://127.0.0.1:9000/callback?fixed=1"), ("state", "s-1")],
         [("redirect_uri", "https://evil.example/"), ("response_type", "token")],
     ];
     for changes in doubtful {
         let answer = authorize(&sandbox, &changes).await;
-        assert_eq!(
-            (answer.status.as_u16(), answer.header("location")),
-            (400, ""),
-            "{changes:?}"
-        );
+        assert_eq!((answer.status.as_u16(), answer.header("location")), (400, ""), "{changes:?}");
         assert!(answer.header("content-type").starts_with("text/html"));
     }
 }
@@ -52,9 +42,7 @@ async fn later_mistakes_are_told_to_the_client_with_state_and_iss() {
         authorize(&sandbox, &[change]).await.assert_redirect_error(error);
     }
     register(&sandbox, "app", json!({ "grant_types": ["password"] }));
-    authorize(&sandbox, &[])
-        .await
-        .assert_redirect_error("unauthorized_client");
+    authorize(&sandbox, &[]).await.assert_redirect_error("unauthorized_client");
 }
 
 #[tokio::test]
@@ -62,15 +50,10 @@ async fn a_repeated_parameter_is_refused() {
     let sandbox = sandbox_with(json!({}));
     for repeated in ["nonce=2", "scope=read", "code_challenge=x"] {
         let uri = format!("{}&{repeated}", authorize_uri(&[]));
-        send(&sandbox, "GET", &uri, &[], "")
-            .await
-            .assert_redirect_error("invalid_request");
+        send(&sandbox, "GET", &uri, &[], "").await.assert_redirect_error("invalid_request");
     }
     let two_states = send(&sandbox, "GET", &format!("{}&state=2", authorize_uri(&[])), &[], "").await;
-    assert_eq!(
-        two_states.redirect_parameter("error").as_deref(),
-        Some("invalid_request")
-    );
+    assert_eq!(two_states.redirect_parameter("error").as_deref(), Some("invalid_request"));
     assert_eq!(two_states.redirect_parameter("state"), None);
     for repeated in ["client_id=app", "redirect_uri=x"] {
         let uri = format!("{}&{repeated}", authorize_uri(&[]));
@@ -83,11 +66,7 @@ async fn auto_consent_answers_at_once_and_keeps_the_query_of_the_redirect_uri() 
     let sandbox = sandbox_with(json!({}));
     let answer = authorize(&sandbox, &[("prompt", "none")]).await;
     assert_eq!(answer.status, 303);
-    assert!(
-        answer
-            .header("location")
-            .starts_with(&format!("{REDIRECT_URI}&code=sbx_code_"))
-    );
+    assert!(answer.header("location").starts_with(&format!("{REDIRECT_URI}&code=sbx_code_")));
     assert_eq!(answer.redirect_parameter("state").as_deref(), Some("s-1"));
     assert_eq!(answer.redirect_parameter("iss").as_deref(), Some(ISSUER));
     assert_eq!(answer.header("cache-control"), "no-store");
@@ -97,10 +76,7 @@ async fn auto_consent_answers_at_once_and_keeps_the_query_of_the_redirect_uri() 
 async fn iss_can_be_left_out_or_forged_for_attack_tests() {
     let sandbox = sandbox_with(json!({ "send_iss": false }));
     assert_eq!(authorize(&sandbox, &[]).await.redirect_parameter("iss"), None);
-    assert_eq!(
-        authorize(&sandbox, &[("scope", "x")]).await.redirect_parameter("iss"),
-        None
-    );
+    assert_eq!(authorize(&sandbox, &[("scope", "x")]).await.redirect_parameter("iss"), None);
     register(&sandbox, "app", json!({ "iss_override": "https://honest.example" }));
     let forged = authorize(&sandbox, &[]).await.redirect_parameter("iss");
     assert_eq!(forged.as_deref(), Some("https://honest.example"));
@@ -121,9 +97,7 @@ async fn the_page_shows_client_and_scopes_and_prefills_ada() {
     assert!(!page.body.contains("<script"));
     let hinted = authorize(&sandbox, &[("login_hint", "grace")]).await;
     assert!(hinted.body.contains(r#"name="username" type="text" value="grace""#));
-    authorize(&sandbox, &[("prompt", "none")])
-        .await
-        .assert_redirect_error("login_required");
+    authorize(&sandbox, &[("prompt", "none")]).await.assert_redirect_error("login_required");
 }
 
 #[tokio::test]
@@ -153,11 +127,8 @@ async fn allow_sends_a_code_and_deny_an_error() {
 #[tokio::test]
 async fn the_decision_is_checked_like_the_request_it_answers() {
     let sandbox = sandbox_with(json!({ "auto_consent": null }));
-    let forged = authorize_parameters(&[
-        ("decision", "allow"),
-        ("username", "ada"),
-        ("redirect_uri", "https://evil.example/"),
-    ]);
+    let forged =
+        authorize_parameters(&[("decision", "allow"), ("username", "ada"), ("redirect_uri", "https://evil.example/")]);
     let answer = post_form(&sandbox, "/authorize", &forged).await;
     assert_eq!((answer.status.as_u16(), answer.header("location")), (400, ""));
 }
@@ -165,11 +136,7 @@ async fn the_decision_is_checked_like_the_request_it_answers() {
 #[tokio::test]
 async fn hostile_parameters_are_escaped_on_the_page() {
     let sandbox = sandbox_with(json!({ "auto_consent": null }));
-    let page = authorize(
-        &sandbox,
-        &[("state", "\"><script>alert(1)</script>"), ("login_hint", "'\"><img>")],
-    )
-    .await;
+    let page = authorize(&sandbox, &[("state", "\"><script>alert(1)</script>"), ("login_hint", "'\"><img>")]).await;
     assert_eq!(page.status, 200);
     assert!(!page.body.contains("<script") && !page.body.contains("<img"));
 }
@@ -179,13 +146,6 @@ async fn a_request_in_a_form_is_an_authorization_request_too() {
     let sandbox = sandbox_with(json!({}));
     let answer = post_form(&sandbox, "/authorize", &authorize_parameters(&[])).await;
     assert!(answer.redirect_parameter("code").is_some());
-    let not_a_form = send(
-        &sandbox,
-        "POST",
-        "/authorize",
-        &[("content-type", "application/json")],
-        "{}",
-    )
-    .await;
+    let not_a_form = send(&sandbox, "POST", "/authorize", &[("content-type", "application/json")], "{}").await;
     assert_eq!(not_a_form.status, 400);
 }

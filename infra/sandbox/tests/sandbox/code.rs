@@ -26,10 +26,7 @@ async fn a_code_becomes_tokens() {
     assert!(answer.text("refresh_token").starts_with("sbx_rt_"));
     assert_eq!(answer.text("token_type"), "Bearer");
     assert_eq!(answer.text("scope"), "openid profile read");
-    assert_eq!(
-        (answer.header("cache-control"), answer.header("pragma")),
-        ("no-store", "no-cache")
-    );
+    assert_eq!((answer.header("cache-control"), answer.header("pragma")), ("no-store", "no-cache"));
     let me = get_as(&sandbox, "/api/me", &answer.text("access_token")).await;
     let expected = json!({
         "user": "ada", "client_id": "app", "scopes": ["openid", "profile", "read"], "grant_type": "authorization_code",
@@ -47,9 +44,7 @@ async fn a_second_use_of_a_code_revokes_what_the_first_gave() {
     redeem(&sandbox, &code).await.assert_error(400, "invalid_grant");
     assert_dead(&sandbox, &first.text("access_token")).await;
     assert_dead(&sandbox, &refreshed.text("access_token")).await;
-    refresh(&sandbox, &refreshed.text("refresh_token"))
-        .await
-        .assert_error(400, "invalid_grant");
+    refresh(&sandbox, &refreshed.text("refresh_token")).await.assert_error(400, "invalid_grant");
 }
 
 #[tokio::test]
@@ -77,9 +72,7 @@ async fn the_redirect_uri_must_be_the_one_of_the_authorization_request() {
     let sandbox = sandbox_with(json!({}));
     let code = new_code(&sandbox).await;
     for redirect_uri in ["", "http://127.0.0.1:9000/callback", "http://evil.example/"] {
-        redeem_with(&sandbox, &code, &[("redirect_uri", redirect_uri)])
-            .await
-            .assert_error(400, "invalid_grant");
+        redeem_with(&sandbox, &code, &[("redirect_uri", redirect_uri)]).await.assert_error(400, "invalid_grant");
     }
     assert_eq!(redeem(&sandbox, &code).await.status, 200);
 }
@@ -87,10 +80,7 @@ async fn the_redirect_uri_must_be_the_one_of_the_authorization_request() {
 #[tokio::test]
 async fn a_redirect_uri_left_out_of_both_requests_is_fine() {
     let sandbox = sandbox_with(json!({}));
-    let code = authorize(&sandbox, &[("redirect_uri", "")])
-        .await
-        .redirect_parameter("code")
-        .unwrap();
+    let code = authorize(&sandbox, &[("redirect_uri", "")]).await.redirect_parameter("code").unwrap();
     assert_eq!(redeem_with(&sandbox, &code, &[("redirect_uri", "")]).await.status, 200);
 }
 
@@ -113,13 +103,9 @@ async fn another_client_can_neither_redeem_a_code_nor_burn_it() {
         ("redirect_uri", REDIRECT_URI),
         ("code_verifier", VERIFIER),
     ];
-    as_client(&sandbox, "other", "/token", &parameters)
-        .await
-        .assert_error(400, "invalid_grant");
+    as_client(&sandbox, "other", "/token", &parameters).await.assert_error(400, "invalid_grant");
     let first = redeem(&sandbox, &code).await;
-    as_client(&sandbox, "other", "/token", &parameters)
-        .await
-        .assert_error(400, "invalid_grant");
+    as_client(&sandbox, "other", "/token", &parameters).await.assert_error(400, "invalid_grant");
     assert_valid(&sandbox, &first.text("access_token")).await;
 }
 
@@ -159,9 +145,6 @@ async fn the_subject_of_a_name_beyond_ascii_is_ascii() {
 #[tokio::test]
 async fn without_openid_there_is_no_id_token() {
     let sandbox = sandbox_with(json!({}));
-    let code = authorize(&sandbox, &[("scope", "read")])
-        .await
-        .redirect_parameter("code")
-        .unwrap();
+    let code = authorize(&sandbox, &[("scope", "read")]).await.redirect_parameter("code").unwrap();
     assert_eq!(redeem(&sandbox, &code).await.json().get("id_token"), None);
 }

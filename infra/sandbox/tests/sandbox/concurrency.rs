@@ -19,19 +19,12 @@ async fn winners_of_200(sandbox: &Sandbox, parameters: &[(&'static str, String)]
         });
     }
     let answers = tasks.join_all().await;
-    assert!(
-        answers
-            .iter()
-            .all(|answer| answer.status == 200 || answer.text("error") == "invalid_grant")
-    );
+    assert!(answers.iter().all(|answer| answer.status == 200 || answer.text("error") == "invalid_grant"));
     answers.into_iter().filter(|answer| answer.status == 200).collect()
 }
 
 fn refresh_request(refresh_token: String) -> Vec<(&'static str, String)> {
-    vec![
-        ("grant_type", "refresh_token".to_owned()),
-        ("refresh_token", refresh_token),
-    ]
+    vec![("grant_type", "refresh_token".to_owned()), ("refresh_token", refresh_token)]
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -50,18 +43,13 @@ async fn the_losers_of_a_race_cost_the_winner_its_family() {
     let winners = winners_of_200(&sandbox, &refresh_request(token)).await;
     assert_eq!(winners.len(), 1);
     assert_dead(&sandbox, &winners[0].text("access_token")).await;
-    refresh(&sandbox, &winners[0].text("refresh_token"))
-        .await
-        .assert_error(400, "invalid_grant");
+    refresh(&sandbox, &winners[0].text("refresh_token")).await.assert_error(400, "invalid_grant");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn the_one_winner_is_also_the_one_in_the_data_file() {
     let directory = tempfile::tempdir().unwrap();
-    let options = Options {
-        issuer: ISSUER.into(),
-        data_file: Some(directory.path().join("state.json")),
-    };
+    let options = Options { issuer: ISSUER.into(), data_file: Some(directory.path().join("state.json")) };
     let sandbox = Sandbox::open(options.clone()).unwrap();
     register(&sandbox, "app", json!({ "reuse_penalty": "token" }));
     let token = tokens(&sandbox).await.text("refresh_token");
@@ -98,15 +86,7 @@ async fn a_caller_that_gives_up_during_the_delay_leaves_a_rotated_token() {
     let token = tokens(&sandbox).await.text("refresh_token");
     register(&sandbox, "app", json!({ "reuse_penalty": "token", "delay_ms": 5000 }));
     sandbox.clear_log();
-    assert!(
-        tokio::time::timeout(Duration::from_millis(4900), refresh(&sandbox, &token))
-            .await
-            .is_err()
-    );
-    assert_eq!(
-        sandbox.log().len(),
-        1,
-        "the request is in the log before it is answered"
-    );
+    assert!(tokio::time::timeout(Duration::from_millis(4900), refresh(&sandbox, &token)).await.is_err());
+    assert_eq!(sandbox.log().len(), 1, "the request is in the log before it is answered");
     refresh(&sandbox, &token).await.assert_error(400, "invalid_grant");
 }

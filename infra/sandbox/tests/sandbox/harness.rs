@@ -39,20 +39,12 @@ impl Answer {
     /// A parameter of the address the browser is sent to.
     pub fn redirect_parameter(&self, name: &str) -> Option<String> {
         let location = Url::parse(self.headers.get(LOCATION)?.to_str().unwrap()).unwrap();
-        location
-            .query_pairs()
-            .find(|(key, _)| key == name)
-            .map(|(_, value)| value.into_owned())
+        location.query_pairs().find(|(key, _)| key == name).map(|(_, value)| value.into_owned())
     }
 
     #[track_caller]
     pub fn assert_error(&self, status: u16, code: &str) {
-        assert_eq!(
-            (self.status.as_u16(), self.text("error").as_str()),
-            (status, code),
-            "{}",
-            self.body
-        );
+        assert_eq!((self.status.as_u16(), self.text("error").as_str()), (status, code), "{}", self.body);
     }
 
     #[track_caller]
@@ -66,11 +58,7 @@ impl Answer {
 }
 
 pub fn open() -> Sandbox {
-    Sandbox::open(Options {
-        issuer: ISSUER.into(),
-        data_file: None,
-    })
-    .unwrap()
+    Sandbox::open(Options { issuer: ISSUER.into(), data_file: None }).unwrap()
 }
 
 /// A sandbox with the client `app` (secret `s3cret`) that grants at once as `ada`; `settings` are laid over.
@@ -90,44 +78,27 @@ pub fn register(sandbox: &Sandbox, client_id: &str, settings: Value) {
     for (name, value) in settings.as_object().unwrap() {
         all[name] = value.clone();
     }
-    sandbox
-        .register(serde_json::from_value::<ClientSettings>(all).unwrap())
-        .unwrap();
+    sandbox.register(serde_json::from_value::<ClientSettings>(all).unwrap()).unwrap();
 }
 
 pub fn form(parameters: &[(&str, &str)]) -> String {
-    form_urlencoded::Serializer::new(String::new())
-        .extend_pairs(parameters)
-        .finish()
+    form_urlencoded::Serializer::new(String::new()).extend_pairs(parameters).finish()
 }
 
 pub fn basic(client_id: &str, secret: &str) -> String {
     let half = |value: &str| form_urlencoded::byte_serialize(value.as_bytes()).collect::<String>();
-    format!(
-        "Basic {}",
-        STANDARD.encode(format!("{}:{}", half(client_id), half(secret)))
-    )
+    format!("Basic {}", STANDARD.encode(format!("{}:{}", half(client_id), half(secret))))
 }
 
 pub async fn send(sandbox: &Sandbox, method: &str, uri: &str, headers: &[(&str, &str)], body: &str) -> Answer {
-    let mut request = Request::builder()
-        .method(Method::from_bytes(method.as_bytes()).unwrap())
-        .uri(uri);
+    let mut request = Request::builder().method(Method::from_bytes(method.as_bytes()).unwrap()).uri(uri);
     for (name, value) in headers {
         request = request.header(*name, *value);
     }
-    let response = sandbox
-        .router()
-        .oneshot(request.body(Body::from(body.to_owned())).unwrap())
-        .await
-        .unwrap();
+    let response = sandbox.router().oneshot(request.body(Body::from(body.to_owned())).unwrap()).await.unwrap();
     let (parts, body) = response.into_parts();
     let body = String::from_utf8(body.collect().await.unwrap().to_bytes().to_vec()).unwrap();
-    Answer {
-        status: parts.status,
-        headers: parts.headers,
-        body,
-    }
+    Answer { status: parts.status, headers: parts.headers, body }
 }
 
 pub async fn post_form(sandbox: &Sandbox, path: &str, parameters: &[(&str, &str)]) -> Answer {
@@ -175,10 +146,7 @@ pub fn authorize_uri(changes: &[(&str, &str)]) -> String {
 }
 
 pub async fn new_code(sandbox: &Sandbox) -> String {
-    authorize(sandbox, &[])
-        .await
-        .redirect_parameter("code")
-        .expect("a code")
+    authorize(sandbox, &[]).await.redirect_parameter("code").expect("a code")
 }
 
 pub async fn redeem(sandbox: &Sandbox, code: &str) -> Answer {
@@ -199,23 +167,11 @@ pub async fn tokens(sandbox: &Sandbox) -> Answer {
 }
 
 pub async fn refresh(sandbox: &Sandbox, refresh_token: &str) -> Answer {
-    as_app(
-        sandbox,
-        "/token",
-        &[("grant_type", "refresh_token"), ("refresh_token", refresh_token)],
-    )
-    .await
+    as_app(sandbox, "/token", &[("grant_type", "refresh_token"), ("refresh_token", refresh_token)]).await
 }
 
 pub async fn get_as(sandbox: &Sandbox, path: &str, access_token: &str) -> Answer {
-    send(
-        sandbox,
-        "GET",
-        path,
-        &[("authorization", &format!("Bearer {access_token}"))],
-        "",
-    )
-    .await
+    send(sandbox, "GET", path, &[("authorization", &format!("Bearer {access_token}"))], "").await
 }
 
 pub async fn assert_valid(sandbox: &Sandbox, access_token: &str) {

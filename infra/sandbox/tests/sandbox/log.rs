@@ -10,19 +10,14 @@ async fn every_request_is_logged_with_fingerprints_and_never_with_tokens() {
     let code = new_code(&sandbox).await;
     let first = redeem(&sandbox, &code).await;
     let second = refresh(&sandbox, &first.text("refresh_token")).await;
-    refresh(&sandbox, &first.text("refresh_token"))
-        .await
-        .assert_error(400, "invalid_grant");
+    refresh(&sandbox, &first.text("refresh_token")).await.assert_error(400, "invalid_grant");
     as_app(&sandbox, "/revoke", &[("token", &second.text("refresh_token"))]).await;
     as_app(&sandbox, "/introspect", &[("token", &second.text("access_token"))]).await;
     assert_dead(&sandbox, &second.text("access_token")).await;
     send(&sandbox, "GET", "/userinfo", &[], "").await;
 
     let log = sandbox.log();
-    let told: Vec<_> = log
-        .iter()
-        .map(|entry| (entry.path.as_str(), entry.status, entry.error.as_deref()))
-        .collect();
+    let told: Vec<_> = log.iter().map(|entry| (entry.path.as_str(), entry.status, entry.error.as_deref())).collect();
     assert_eq!(
         told,
         [
@@ -43,13 +38,7 @@ async fn every_request_is_logged_with_fingerprints_and_never_with_tokens() {
     assert_ne!(log[3].refresh_token, log[1].refresh_token);
 
     let written = serde_json::to_string(&log).unwrap() + &format!("{log:?}");
-    for secret in [
-        &code,
-        &first.text("access_token"),
-        &second.text("refresh_token"),
-        VERIFIER,
-        "s3cret",
-    ] {
+    for secret in [&code, &first.text("access_token"), &second.text("refresh_token"), VERIFIER, "s3cret"] {
         assert!(!written.contains(secret));
     }
     sandbox.clear_log();
@@ -59,18 +48,8 @@ async fn every_request_is_logged_with_fingerprints_and_never_with_tokens() {
 #[tokio::test]
 async fn refused_clients_and_methods_are_logged_too() {
     let sandbox = sandbox_with(json!({}));
-    post_form(
-        &sandbox,
-        "/token",
-        &[("grant_type", "client_credentials"), ("client_id", "nobody")],
-    )
-    .await;
-    post_form(
-        &sandbox,
-        "/token",
-        &[("grant_type", "client_credentials"), ("client_id", "app")],
-    )
-    .await;
+    post_form(&sandbox, "/token", &[("grant_type", "client_credentials"), ("client_id", "nobody")]).await;
+    post_form(&sandbox, "/token", &[("grant_type", "client_credentials"), ("client_id", "app")]).await;
     send(&sandbox, "GET", "/token", &[], "").await;
     let log = sandbox.log();
     assert_eq!((log[0].status, log[0].client_id.as_deref()), (401, None));

@@ -7,12 +7,8 @@ use crate::harness::*;
 #[tokio::test]
 async fn both_documents_are_the_same_and_every_endpoint_answers() {
     let sandbox = open();
-    let openid = send(&sandbox, "GET", "/.well-known/openid-configuration", &[], "")
-        .await
-        .json();
-    let oauth = send(&sandbox, "GET", "/.well-known/oauth-authorization-server", &[], "")
-        .await
-        .json();
+    let openid = send(&sandbox, "GET", "/.well-known/openid-configuration", &[], "").await.json();
+    let oauth = send(&sandbox, "GET", "/.well-known/oauth-authorization-server", &[], "").await.json();
     assert_eq!(openid, oauth);
     assert_eq!(openid["issuer"], ISSUER);
     assert_eq!(openid["code_challenge_methods_supported"], json!(["S256"]));

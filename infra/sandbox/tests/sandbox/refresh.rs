@@ -24,12 +24,8 @@ async fn reuse_revokes_the_whole_family() {
     let first = tokens(&sandbox).await;
     let other_grant = tokens(&sandbox).await;
     let second = refresh(&sandbox, &first.text("refresh_token")).await;
-    refresh(&sandbox, &first.text("refresh_token"))
-        .await
-        .assert_error(400, "invalid_grant");
-    refresh(&sandbox, &second.text("refresh_token"))
-        .await
-        .assert_error(400, "invalid_grant");
+    refresh(&sandbox, &first.text("refresh_token")).await.assert_error(400, "invalid_grant");
+    refresh(&sandbox, &second.text("refresh_token")).await.assert_error(400, "invalid_grant");
     assert_dead(&sandbox, &first.text("access_token")).await;
     assert_dead(&sandbox, &second.text("access_token")).await;
     assert_valid(&sandbox, &other_grant.text("access_token")).await;
@@ -40,9 +36,7 @@ async fn with_the_penalty_token_reuse_only_fails() {
     let sandbox = sandbox_with(json!({ "reuse_penalty": "token" }));
     let first = tokens(&sandbox).await;
     let second = refresh(&sandbox, &first.text("refresh_token")).await;
-    refresh(&sandbox, &first.text("refresh_token"))
-        .await
-        .assert_error(400, "invalid_grant");
+    refresh(&sandbox, &first.text("refresh_token")).await.assert_error(400, "invalid_grant");
     assert_eq!(refresh(&sandbox, &second.text("refresh_token")).await.status, 200);
 }
 
@@ -67,12 +61,8 @@ async fn within_the_grace_a_spent_token_gets_a_fresh_pair_of_the_same_family() {
     assert_ne!(third.text("refresh_token"), second.text("refresh_token"));
     // Counted from the first use: the second one does not prolong the grace.
     sandbox.advance_clock(15);
-    refresh(&sandbox, &first.text("refresh_token"))
-        .await
-        .assert_error(400, "invalid_grant");
-    refresh(&sandbox, &third.text("refresh_token"))
-        .await
-        .assert_error(400, "invalid_grant");
+    refresh(&sandbox, &first.text("refresh_token")).await.assert_error(400, "invalid_grant");
+    refresh(&sandbox, &third.text("refresh_token")).await.assert_error(400, "invalid_grant");
     assert_dead(&sandbox, &second.text("access_token")).await;
 }
 
@@ -102,9 +92,7 @@ async fn a_client_without_refresh_tokens_gets_none_and_may_use_none() {
     let first = tokens(&sandbox).await;
     register(&sandbox, "app", json!({ "refresh_token": "none" }));
     assert_eq!(tokens(&sandbox).await.json().get("refresh_token"), None);
-    refresh(&sandbox, &first.text("refresh_token"))
-        .await
-        .assert_error(400, "unauthorized_client");
+    refresh(&sandbox, &first.text("refresh_token")).await.assert_error(400, "unauthorized_client");
 }
 
 #[tokio::test]
@@ -115,22 +103,13 @@ async fn a_refresh_may_ask_for_less_and_never_for_more() {
     let narrowed = |scope: &'static str, token: String| {
         let sandbox = sandbox.clone();
         async move {
-            let parameters = [
-                ("grant_type", "refresh_token"),
-                ("refresh_token", token.as_str()),
-                ("scope", scope),
-            ];
+            let parameters = [("grant_type", "refresh_token"), ("refresh_token", token.as_str()), ("scope", scope)];
             as_app(&sandbox, "/token", &parameters).await
         }
     };
-    narrowed("read write", token.clone())
-        .await
-        .assert_error(400, "invalid_scope");
+    narrowed("read write", token.clone()).await.assert_error(400, "invalid_scope");
     let less = narrowed("read", token).await;
-    assert_eq!(
-        (less.text("scope").as_str(), less.json().get("id_token")),
-        ("read", None)
-    );
+    assert_eq!((less.text("scope").as_str(), less.json().get("id_token")), ("read", None));
     // The refused request spent nothing, and the grant keeps its scopes.
     let all = refresh(&sandbox, &less.text("refresh_token")).await;
     assert_eq!(all.text("scope"), "openid profile read");
@@ -143,9 +122,7 @@ async fn a_refresh_token_of_another_client_is_refused_and_stays_valid() {
     let first = tokens(&sandbox).await;
     let token = first.text("refresh_token");
     let parameters = [("grant_type", "refresh_token"), ("refresh_token", token.as_str())];
-    as_client(&sandbox, "other", "/token", &parameters)
-        .await
-        .assert_error(400, "invalid_grant");
+    as_client(&sandbox, "other", "/token", &parameters).await.assert_error(400, "invalid_grant");
     assert_eq!(refresh(&sandbox, &token).await.status, 200);
 }
 
@@ -166,10 +143,7 @@ async fn a_lifetime_of_zero_or_null_leaves_expires_in_out() {
     for seconds in [json!(0), json!(null)] {
         let sandbox = sandbox_with(json!({ "access_token_seconds": seconds, "omit_scope": true }));
         let first = tokens(&sandbox).await;
-        assert_eq!(
-            (first.json().get("expires_in"), first.json().get("scope")),
-            (None, None)
-        );
+        assert_eq!((first.json().get("expires_in"), first.json().get("scope")), (None, None));
         sandbox.advance_clock(10 * 365 * 86_400);
         assert_valid(&sandbox, &first.text("access_token")).await;
     }

@@ -6,12 +6,7 @@ use serde_json::json;
 use crate::harness::*;
 
 async fn revoke(sandbox: &Sandbox, token: &str) -> Answer {
-    as_app(
-        sandbox,
-        "/revoke",
-        &[("token", token), ("token_type_hint", "refresh_token")],
-    )
-    .await
+    as_app(sandbox, "/revoke", &[("token", token), ("token_type_hint", "refresh_token")]).await
 }
 
 async fn is_active(sandbox: &Sandbox, token: &str) -> bool {
@@ -29,9 +24,7 @@ async fn revoking_a_refresh_token_ends_its_grant() {
     let other = tokens(&sandbox).await;
     assert_eq!(revoke(&sandbox, &first.text("refresh_token")).await.status, 200);
     assert_dead(&sandbox, &first.text("access_token")).await;
-    refresh(&sandbox, &first.text("refresh_token"))
-        .await
-        .assert_error(400, "invalid_grant");
+    refresh(&sandbox, &first.text("refresh_token")).await.assert_error(400, "invalid_grant");
     assert_valid(&sandbox, &other.text("access_token")).await;
 }
 
@@ -57,12 +50,8 @@ async fn revoking_a_spent_refresh_token_changes_nothing() {
 async fn an_unknown_token_is_revoked_already() {
     let sandbox = sandbox_with(json!({}));
     assert_eq!(revoke(&sandbox, "sbx_rt_unknown").await.status, 200);
-    as_app(&sandbox, "/revoke", &[])
-        .await
-        .assert_error(400, "invalid_request");
-    post_form(&sandbox, "/revoke", &[("token", "x")])
-        .await
-        .assert_error(401, "invalid_client");
+    as_app(&sandbox, "/revoke", &[]).await.assert_error(400, "invalid_request");
+    post_form(&sandbox, "/revoke", &[("token", "x")]).await.assert_error(401, "invalid_client");
 }
 
 #[tokio::test]
@@ -84,26 +73,16 @@ async fn another_client_can_neither_revoke_nor_inspect_a_token() {
 async fn introspection_describes_a_valid_token() {
     let sandbox = sandbox_with(json!({}));
     let first = tokens(&sandbox).await;
-    let access = as_app(&sandbox, "/introspect", &[("token", &first.text("access_token"))])
-        .await
-        .json();
+    let access = as_app(&sandbox, "/introspect", &[("token", &first.text("access_token"))]).await.json();
     assert_eq!(access["scope"], "openid profile read");
     assert_eq!(
         (&access["client_id"], &access["username"], &access["sub"]),
         (&json!("app"), &json!("ada"), &json!("ada"))
     );
-    assert_eq!(
-        (&access["token_type"], &access["iss"]),
-        (&json!("Bearer"), &json!(ISSUER))
-    );
+    assert_eq!((&access["token_type"], &access["iss"]), (&json!("Bearer"), &json!(ISSUER)));
     assert_eq!(access["exp"].as_i64().unwrap() - access["iat"].as_i64().unwrap(), 3600);
-    let refresh_token = as_app(&sandbox, "/introspect", &[("token", &first.text("refresh_token"))])
-        .await
-        .json();
-    assert_eq!(
-        (&refresh_token["active"], refresh_token.get("token_type")),
-        (&json!(true), None)
-    );
+    let refresh_token = as_app(&sandbox, "/introspect", &[("token", &first.text("refresh_token"))]).await.json();
+    assert_eq!((&refresh_token["active"], refresh_token.get("token_type")), (&json!(true), None));
 }
 
 #[tokio::test]

@@ -24,30 +24,10 @@ const V4_EDGES: &[[&str; 4]] = &[
 ];
 
 const V6_EDGES: &[[&str; 4]] = &[
-    [
-        "2001::",
-        "2001:1ff:ffff:ffff:ffff:ffff:ffff:ffff",
-        "2000:ffff:ffff:ffff:ffff:ffff:ffff:ffff",
-        "2001:200::",
-    ],
-    [
-        "2001:db8::",
-        "2001:db8:ffff:ffff:ffff:ffff:ffff:ffff",
-        "2001:db7:ffff:ffff:ffff:ffff:ffff:ffff",
-        "2001:db9::",
-    ],
-    [
-        "2002::",
-        "2002:ffff:ffff:ffff:ffff:ffff:ffff:ffff",
-        "2001:ffff:ffff:ffff:ffff:ffff:ffff:ffff",
-        "2003::",
-    ],
-    [
-        "3fff::",
-        "3fff:fff:ffff:ffff:ffff:ffff:ffff:ffff",
-        "3ffe:ffff:ffff:ffff:ffff:ffff:ffff:ffff",
-        "3fff:1000::",
-    ],
+    ["2001::", "2001:1ff:ffff:ffff:ffff:ffff:ffff:ffff", "2000:ffff:ffff:ffff:ffff:ffff:ffff:ffff", "2001:200::"],
+    ["2001:db8::", "2001:db8:ffff:ffff:ffff:ffff:ffff:ffff", "2001:db7:ffff:ffff:ffff:ffff:ffff:ffff", "2001:db9::"],
+    ["2002::", "2002:ffff:ffff:ffff:ffff:ffff:ffff:ffff", "2001:ffff:ffff:ffff:ffff:ffff:ffff:ffff", "2003::"],
+    ["3fff::", "3fff:fff:ffff:ffff:ffff:ffff:ffff:ffff", "3ffe:ffff:ffff:ffff:ffff:ffff:ffff:ffff", "3fff:1000::"],
 ];
 
 #[test]
@@ -142,14 +122,9 @@ fn names_of_this_machine_and_this_network_are_private() {
     ] {
         assert!(is_private_name(name), "{name}");
     }
-    for name in [
-        "example.com",
-        "example.com.",
-        "localhost.example.com",
-        "notlocalhost.com",
-        "mylocal.io",
-        "a.b-internal.com",
-    ] {
+    for name in
+        ["example.com", "example.com.", "localhost.example.com", "notlocalhost.com", "mylocal.io", "a.b-internal.com"]
+    {
         assert!(!is_private_name(name), "{name}");
     }
 }

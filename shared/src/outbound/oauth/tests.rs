@@ -43,31 +43,16 @@ async fn the_crate_sees_rfc_6749_where_the_wire_is_off() {
     assert_eq!(tokens.expires_in(), Some(Duration::from_secs(3600)));
     assert!(tokens.refresh_token().is_none());
     assert_eq!(tokens.scopes().map(Vec::len), Some(2));
-    assert_eq!(
-        outcome,
-        Some(Outcome {
-            status: 201,
-            retry_after: None
-        })
-    );
+    assert_eq!(outcome, Some(Outcome { status: 201, retry_after: None }));
     let seen = server.seen().concat();
-    assert!(
-        seen.contains("accept: application/json\r\n") && seen.contains("refresh_token=rt1"),
-        "{seen}"
-    );
+    assert!(seen.contains("accept: application/json\r\n") && seen.contains("refresh_token=rt1"), "{seen}");
 }
 
 #[tokio::test]
 async fn an_error_with_status_200_reaches_the_crate_as_an_error() {
-    let server = Server::answering(answer(
-        "200 OK",
-        "application/json",
-        r#"{"ok":false,"error":"invalid_grant"}"#,
-    ));
+    let server = Server::answering(answer("200 OK", "application/json", r#"{"ok":false,"error":"invalid_grant"}"#));
     let (result, outcome) = refresh_at(&server).await;
-    let Err(RequestTokenError::ServerResponse(error)) = result else {
-        panic!("no error")
-    };
+    let Err(RequestTokenError::ServerResponse(error)) = result else { panic!("no error") };
     assert_eq!(*error.error(), BasicErrorResponseType::InvalidGrant);
     assert_eq!(outcome.map(|outcome| outcome.status), Some(200));
 }
@@ -76,19 +61,11 @@ async fn an_error_with_status_200_reaches_the_crate_as_an_error() {
 async fn a_secret_goes_to_no_other_origin_than_its_own() {
     let (own, evil) = (Server::answering(""), Server::answering(""));
     let outbound = outbound_to(&[own.origin(), evil.origin()]);
-    let other_spellings = [
-        own.url("/token"),
-        format!("{}.", own.origin()),
-        String::new(),
-        "null".to_owned(),
-    ];
+    let other_spellings = [own.url("/token"), format!("{}.", own.origin()), String::new(), "null".to_owned()];
     for bound in [own.origin()].into_iter().chain(other_spellings) {
         let http = OAuthHttp::new(&outbound, &bound);
         let error = outbound_error(refresh(&http, evil.url("/token")).await);
-        assert!(matches!(
-            error,
-            OAuthHttpError::Outbound(OutboundError::Refused(UrlRefusal::OriginNotBound))
-        ));
+        assert!(matches!(error, OAuthHttpError::Outbound(OutboundError::Refused(UrlRefusal::OriginNotBound))));
         assert!(!error.maybe_processed());
         assert_eq!(http.outcome(), None);
     }
@@ -126,11 +103,7 @@ async fn a_call_without_an_answer_forgets_the_last_outcome() {
     let outbound = outbound_to(&[server.origin()]);
     let http = OAuthHttp::new(&outbound, &server.origin());
     assert!(refresh(&http, server.url("/token")).await.is_ok());
-    assert!(
-        refresh(&http, "https://elsewhere.example/token".to_owned())
-            .await
-            .is_err()
-    );
+    assert!(refresh(&http, "https://elsewhere.example/token".to_owned()).await.is_err());
     assert_eq!(http.outcome(), None);
 }
 

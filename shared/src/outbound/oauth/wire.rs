@@ -30,18 +30,9 @@ pub(super) fn to_rfc6749(
         (StatusCode::OK, answer)
     } else {
         let error = error_answer(&answer).ok_or(OAuthHttpError::NoErrorCode { status: wire_status })?;
-        (
-            if status.is_success() {
-                StatusCode::BAD_REQUEST
-            } else {
-                status
-            },
-            error,
-        )
+        (if status.is_success() { StatusCode::BAD_REQUEST } else { status }, error)
     };
-    serde_json::to_vec(&answer)
-        .map(|body| (status, body))
-        .map_err(|_| not_json)
+    serde_json::to_vec(&answer).map(|body| (status, body)).map_err(|_| not_json)
 }
 
 /// A JSON object whatever its declared type, or a form where the type allows one.
@@ -50,9 +41,8 @@ fn parse(content_type: Option<&str>, body: &[u8]) -> Option<Map<String, Value>> 
         return Some(answer);
     }
     let media_type = content_type?.split(';').next()?.trim();
-    let may_be_form = ["application/x-www-form-urlencoded", "text/plain"]
-        .iter()
-        .any(|t| media_type.eq_ignore_ascii_case(t));
+    let may_be_form =
+        ["application/x-www-form-urlencoded", "text/plain"].iter().any(|t| media_type.eq_ignore_ascii_case(t));
     let form: Map<_, _> = form_urlencoded::parse(body)
         .map(|(name, value)| (name.into_owned(), Value::String(value.into_owned())))
         .collect();
@@ -73,10 +63,9 @@ fn claims_error(answer: &Map<String, Value>) -> bool {
 fn error_answer(answer: &Map<String, Value>) -> Option<Map<String, Value>> {
     let (code, description) = match answer.get("error")? {
         Value::String(code) => (code.as_str(), string(answer, &["error_description"])),
-        Value::Object(error) => (
-            string(error, &["error", "type", "status", "code"])?,
-            string(error, &["message", "error_description"]),
-        ),
+        Value::Object(error) => {
+            (string(error, &["error", "type", "status", "code"])?, string(error, &["message", "error_description"]))
+        }
         _ => return None,
     };
     // §5.2: %x20-21 / %x23-5B / %x5D-7E
@@ -88,10 +77,7 @@ fn error_answer(answer: &Map<String, Value>) -> Option<Map<String, Value>> {
     error.insert("error".to_owned(), code.into());
     if let Some(description) = description {
         let printable = description.chars().map(|c| if c.is_control() { ' ' } else { c });
-        error.insert(
-            "error_description".to_owned(),
-            printable.take(MAX_ERROR_DESCRIPTION).collect::<String>().into(),
-        );
+        error.insert("error_description".to_owned(), printable.take(MAX_ERROR_DESCRIPTION).collect::<String>().into());
     }
     Some(error)
 }
@@ -124,17 +110,11 @@ fn repair_token_set(answer: &mut Map<String, Value>, status: u16) -> Result<(), 
 
 /// The first of these members that is a string with something in it.
 fn string<'v>(object: &'v Map<String, Value>, names: &[&str]) -> Option<&'v str> {
-    names
-        .iter()
-        .find_map(|name| object.get(*name)?.as_str().filter(|text| !text.is_empty()))
+    names.iter().find_map(|name| object.get(*name)?.as_str().filter(|text| !text.is_empty()))
 }
 
 fn check_token(token: &str) -> Result<(), OAuthHttpError> {
-    if token.bytes().all(|byte| byte.is_ascii_graphic()) {
-        Ok(())
-    } else {
-        Err(OAuthHttpError::UnsafeToken)
-    }
+    if token.bytes().all(|byte| byte.is_ascii_graphic()) { Ok(()) } else { Err(OAuthHttpError::UnsafeToken) }
 }
 
 /// Seconds as a number, also when sent as text or with a fraction; nothing when negative or no number.
@@ -159,11 +139,7 @@ fn scope_text(value: &Value) -> Option<String> {
         Value::Array(list) => list.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(" "),
         _ => return None,
     };
-    Some(
-        text.chars()
-            .map(|c| if matches!(c, ' '..='~') { c } else { '?' })
-            .collect(),
-    )
+    Some(text.chars().map(|c| if matches!(c, ' '..='~') { c } else { '?' }).collect())
 }
 
 #[cfg(test)]

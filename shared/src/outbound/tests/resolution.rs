@@ -42,63 +42,34 @@ fn strict(script: &Arc<Script>) -> Outbound {
 }
 
 async fn get(outbound: &Outbound, url: &str) -> Result<u16, OutboundError> {
-    outbound
-        .send(OutboundRequest::get(url, Limits::TOKEN))
-        .await
-        .map(|answer| answer.status.as_u16())
+    outbound.send(OutboundRequest::get(url, Limits::TOKEN)).await.map(|answer| answer.status.as_u16())
 }
 
 #[tokio::test]
 async fn a_name_that_moves_to_loopback_is_refused_the_second_time() {
     let script = Script::new(&[&[PUBLIC], &["127.0.0.1"]]);
-    assert_eq!(
-        checked(&script, "rebind.example").await,
-        Ok(vec![PUBLIC.parse().expect("an address")])
-    );
+    assert_eq!(checked(&script, "rebind.example").await, Ok(vec![PUBLIC.parse().expect("an address")]));
     assert_eq!(script.left(), 1, "one resolution for one check");
-    assert_eq!(
-        checked(&script, "rebind.example").await,
-        Err(UrlRefusal::AddressNotAllowed.into())
-    );
+    assert_eq!(checked(&script, "rebind.example").await, Err(UrlRefusal::AddressNotAllowed.into()));
 }
 
 #[tokio::test]
 async fn the_connection_gets_exactly_the_checked_addresses_and_none_is_kept() {
     let script = Script::new(&[&[PUBLIC, "2606:4700::1111"]]);
-    let resolver = CheckedResolver {
-        lookup: Arc::clone(&script) as _,
-        reach: Reach::Public,
-    };
-    let addresses = resolver
-        .resolve("as.example".parse().expect("a name"))
-        .await
-        .expect("addresses");
+    let resolver = CheckedResolver { lookup: Arc::clone(&script) as _, reach: Reach::Public };
+    let addresses = resolver.resolve("as.example".parse().expect("a name")).await.expect("addresses");
     let addresses: Vec<String> = addresses.map(|address| address.ip().to_string()).collect();
     assert_eq!(addresses, [PUBLIC, "2606:4700::1111"]);
-    assert!(
-        resolver.resolve("as.example".parse().expect("a name")).await.is_err(),
-        "asked again, not remembered"
-    );
+    assert!(resolver.resolve("as.example".parse().expect("a name")).await.is_err(), "asked again, not remembered");
 }
 
 #[tokio::test]
 async fn one_bad_address_among_good_ones_refuses_the_name() {
-    for bad in [
-        "127.0.0.1",
-        "10.0.0.1",
-        "169.254.169.254",
-        "::1",
-        "::ffff:169.254.169.254",
-        "fd00:ec2::254",
-    ] {
+    for bad in ["127.0.0.1", "10.0.0.1", "169.254.169.254", "::1", "::ffff:169.254.169.254", "fd00:ec2::254"] {
         for addresses in [&[PUBLIC, bad], &[bad, PUBLIC]] {
             let outbound = strict(&Script::new(&[addresses]));
             let answer = get(&outbound, "https://mixed.example/token").await;
-            assert_eq!(
-                answer,
-                Err(OutboundError::Refused(UrlRefusal::AddressNotAllowed)),
-                "{bad}"
-            );
+            assert_eq!(answer, Err(OutboundError::Refused(UrlRefusal::AddressNotAllowed)), "{bad}");
         }
     }
 }
@@ -110,51 +81,29 @@ async fn a_name_that_resolves_to_loopback_never_reaches_the_server_there() {
     let port = listener.local_addr().expect("an address").port();
     // The strict client is asked directly: `check_url` would refuse the port before any resolution.
     let url = format!("https://rebind.example:{port}/token").parse().expect("a URL");
-    let answer = strict(&script)
-        .start(url, OutboundRequest::get("", Limits::TOKEN))
-        .await;
-    assert_eq!(
-        answer.err(),
-        Some(OutboundError::Refused(UrlRefusal::AddressNotAllowed))
-    );
+    let answer = strict(&script).start(url, OutboundRequest::get("", Limits::TOKEN)).await;
+    assert_eq!(answer.err(), Some(OutboundError::Refused(UrlRefusal::AddressNotAllowed)));
     assert_eq!(script.left(), 0);
     listener.set_nonblocking(true).expect("non-blocking");
-    assert_eq!(
-        listener.accept().err().map(|error| error.kind()),
-        Some(io::ErrorKind::WouldBlock)
-    );
+    assert_eq!(listener.accept().err().map(|error| error.kind()), Some(io::ErrorKind::WouldBlock));
 }
 
 #[tokio::test]
 async fn literals_and_private_names_are_refused_without_asking_a_name_server() {
     let script = Script::new(&[&[PUBLIC]]);
     let outbound = strict(&script);
-    for url in [
-        "https://127.0.0.1/",
-        "https://[::1]/",
-        "https://localhost/",
-        "https://localhost./",
-        "https://2130706433/",
-    ] {
-        assert_eq!(
-            get(&outbound, url).await,
-            Err(OutboundError::Refused(UrlRefusal::AddressNotAllowed)),
-            "{url}"
-        );
+    for url in
+        ["https://127.0.0.1/", "https://[::1]/", "https://localhost/", "https://localhost./", "https://2130706433/"]
+    {
+        assert_eq!(get(&outbound, url).await, Err(OutboundError::Refused(UrlRefusal::AddressNotAllowed)), "{url}");
     }
     assert_eq!(script.left(), 1);
 }
 
 #[tokio::test]
 async fn a_name_without_addresses_is_a_dns_error() {
-    assert_eq!(
-        get(&strict(&Script::new(&[])), "https://nowhere.example/").await,
-        Err(OutboundError::Dns)
-    );
-    assert_eq!(
-        get(&strict(&Script::new(&[&[]])), "https://nowhere.example/").await,
-        Err(OutboundError::Dns)
-    );
+    assert_eq!(get(&strict(&Script::new(&[])), "https://nowhere.example/").await, Err(OutboundError::Dns));
+    assert_eq!(get(&strict(&Script::new(&[&[]])), "https://nowhere.example/").await, Err(OutboundError::Dns));
 }
 
 #[tokio::test]

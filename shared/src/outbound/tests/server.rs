@@ -34,10 +34,7 @@ impl Server {
     }
 
     pub fn port(&self) -> u16 {
-        self.address
-            .rsplit_once(':')
-            .and_then(|(_, port)| port.parse().ok())
-            .expect("a port")
+        self.address.rsplit_once(':').and_then(|(_, port)| port.parse().ok()).expect("a port")
     }
 
     pub fn origin(&self) -> String {
@@ -73,9 +70,7 @@ pub(in crate::outbound) fn outbound_to(origins: &[String]) -> Outbound {
 
 /// One `GET` to an origin that the policy exempts.
 pub(in crate::outbound) async fn get(origin: String, limits: Limits) -> Result<OutboundResponse, OutboundError> {
-    outbound_to(std::slice::from_ref(&origin))
-        .send(OutboundRequest::get(origin, limits))
-        .await
+    outbound_to(std::slice::from_ref(&origin)).send(OutboundRequest::get(origin, limits)).await
 }
 
 /// Why that brought no answer.
@@ -85,10 +80,7 @@ pub(in crate::outbound) async fn failure(origin: String, limits: Limits) -> Outb
 
 /// An answer with a correct length.
 pub(in crate::outbound) fn answer(status: &str, content_type: &str, body: &str) -> String {
-    format!(
-        "HTTP/1.1 {status}\r\nContent-Type: {content_type}\r\nContent-Length: {}\r\n\r\n{body}",
-        body.len()
-    )
+    format!("HTTP/1.1 {status}\r\nContent-Type: {content_type}\r\nContent-Length: {}\r\n\r\n{body}", body.len())
 }
 
 fn read_request(stream: &mut TcpStream) -> String {
@@ -97,9 +89,8 @@ fn read_request(stream: &mut TcpStream) -> String {
     loop {
         let text = String::from_utf8_lossy(&request).into_owned();
         if let Some((head, body)) = text.split_once("\r\n\r\n") {
-            let length = head
-                .lines()
-                .find_map(|line| line.to_ascii_lowercase().strip_prefix("content-length: ")?.parse().ok());
+            let length =
+                head.lines().find_map(|line| line.to_ascii_lowercase().strip_prefix("content-length: ")?.parse().ok());
             if body.len() >= length.unwrap_or(0) {
                 return text;
             }

@@ -13,20 +13,14 @@ use crate::outbound::{Limits, OutboundError, aws_lc_rs};
 async fn a_handshake_that_never_ends_was_not_sent() {
     let address = listen(|stream| drop(stream.read_to_end(&mut Vec::new())));
     let started = Instant::now();
-    assert_eq!(
-        failure(format!("https://{address}"), Limits::TOKEN).await,
-        OutboundError::Timeout { sent: false }
-    );
+    assert_eq!(failure(format!("https://{address}"), Limits::TOKEN).await, OutboundError::Timeout { sent: false });
     assert!(started.elapsed() < Duration::from_secs(6));
 }
 
 #[tokio::test]
 async fn a_server_that_speaks_no_tls_fails_the_handshake() {
     let address = listen(|stream| drop(stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n")));
-    assert_eq!(
-        failure(format!("https://{address}"), Limits::TOKEN).await,
-        OutboundError::Tls
-    );
+    assert_eq!(failure(format!("https://{address}"), Limits::TOKEN).await, OutboundError::Tls);
 }
 
 #[tokio::test]
@@ -49,10 +43,7 @@ async fn a_self_signed_certificate_is_refused_before_anything_is_sent() {
         let outcome = rustls::Stream::new(&mut connection, stream).read_to_end(&mut plain);
         record.lock().expect("the record").push((outcome.is_err(), plain));
     });
-    assert_eq!(
-        failure(format!("https://{address}"), Limits::TOKEN).await,
-        OutboundError::Tls
-    );
+    assert_eq!(failure(format!("https://{address}"), Limits::TOKEN).await, OutboundError::Tls);
     let deadline = Instant::now() + Duration::from_secs(3);
     while handshakes.lock().expect("the record").is_empty() && Instant::now() < deadline {
         thread::sleep(Duration::from_millis(10));

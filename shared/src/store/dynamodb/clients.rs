@@ -21,11 +21,7 @@ fn pointer_sk(id: &ClientId) -> String {
 
 /// The partitions in whose lists a client stands.
 fn lists(client: &Client) -> Vec<String> {
-    let home = client
-        .settings
-        .project
-        .as_ref()
-        .map_or_else(|| GLOBAL.to_owned(), project_pk);
+    let home = client.settings.project.as_ref().map_or_else(|| GLOBAL.to_owned(), project_pk);
     let mut lists = vec![ALL.to_owned(), home];
     lists.extend(client.settings.shared_with.iter().map(project_pk));
     lists.sort();
@@ -55,9 +51,7 @@ impl DynamoDbStore {
 
     pub(super) async fn find_client_by_key(&self, client_key: &str) -> StoreResult<Option<Client>> {
         let locator = self.get(by_key(client_key), META.to_owned()).await?;
-        let id = locator
-            .as_ref()
-            .and_then(|locator| ClientId::parse(locator.get("client")?.as_s().ok()?).ok());
+        let id = locator.as_ref().and_then(|locator| ClientId::parse(locator.get("client")?.as_s().ok()?).ok());
         match id {
             Some(id) => self.find_client(&id).await,
             None => Ok(None),
@@ -80,9 +74,7 @@ impl DynamoDbStore {
         for partition in partitions {
             let (pointers, next) = self.query(partition, "CLT#", limit, cursor).await?;
             more |= next.is_some();
-            let found = pointers
-                .iter()
-                .filter_map(|pointer| pointer.get("sk")?.as_s().ok()?.strip_prefix("CLT#"));
+            let found = pointers.iter().filter_map(|pointer| pointer.get("sk")?.as_s().ok()?.strip_prefix("CLT#"));
             ids.extend(found.map(str::to_owned));
         }
         ids.sort();
@@ -91,25 +83,14 @@ impl DynamoDbStore {
         more |= ids.len() > limit;
         ids.truncate(limit);
         let keys = ids.iter().map(|id| key(format!("CLT#{id}"), META.to_owned())).collect();
-        let mut items = self
-            .get_many(keys)
-            .await?
-            .into_iter()
-            .map(model)
-            .collect::<StoreResult<Vec<Client>>>()?;
+        let mut items = self.get_many(keys).await?.into_iter().map(model).collect::<StoreResult<Vec<Client>>>()?;
         items.sort_by(|a, b| a.id.cmp(&b.id));
-        Ok(Page {
-            items,
-            next: ids.pop().filter(|_| more),
-        })
+        Ok(Page { items, next: ids.pop().filter(|_| more) })
     }
 
     pub(super) async fn update_client(&self, client: &Client) -> StoreResult<()> {
         // The lists to leave are those of the version that the condition below names.
-        let old = self
-            .find_client(&client.id)
-            .await?
-            .filter(|old| old.version.checked_add(1) == Some(client.version));
+        let old = self.find_client(&client.id).await?.filter(|old| old.version.checked_add(1) == Some(client.version));
         let old = old.ok_or(StoreError::Changed)?;
         let base = item(by_id(&client.id), META.to_owned(), client)?;
         let put = aws_sdk_dynamodb::types::Put::builder()

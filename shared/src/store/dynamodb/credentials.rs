@@ -8,10 +8,7 @@ use super::*;
 
 /// The shard of the index of due work that a credential is in.
 pub(super) fn shard(id: &CredentialId) -> u32 {
-    let hash = id
-        .as_str()
-        .bytes()
-        .fold(0u32, |hash, byte| hash.wrapping_mul(31).wrapping_add(byte.into()));
+    let hash = id.as_str().bytes().fold(0u32, |hash, byte| hash.wrapping_mul(31).wrapping_add(byte.into()));
     hash % DUE_SHARDS
 }
 
@@ -22,11 +19,7 @@ pub(super) fn due_pk(shard: u32) -> String {
 
 /// The item of a new credential; in the index of due work when it can be refreshed.
 pub(super) fn credential_item(credential: &Credential) -> StoreResult<Item> {
-    let mut item = item(
-        credential_pk(&credential.project, &credential.id),
-        META.to_owned(),
-        credential,
-    )?;
+    let mut item = item(credential_pk(&credential.project, &credential.id), META.to_owned(), credential)?;
     if let Some(due_at) = credential.refresh_after {
         item.insert("due_shard".to_owned(), text(due_pk(shard(&credential.id))));
         item.insert("due_at".to_owned(), number(due_at));
@@ -40,10 +33,7 @@ impl DynamoDbStore {
         project: &ProjectId,
         id: &CredentialId,
     ) -> StoreResult<Option<Credential>> {
-        self.get(credential_pk(project, id), META.to_owned())
-            .await?
-            .map(model)
-            .transpose()
+        self.get(credential_pk(project, id), META.to_owned()).await?.map(model).transpose()
     }
 
     pub(super) async fn list_credentials(
@@ -53,19 +43,9 @@ impl DynamoDbStore {
         cursor: Option<&str>,
     ) -> StoreResult<Page<Credential>> {
         let (pointers, next) = self.query(project_pk(project), "CRD#", limit, cursor).await?;
-        let ids = pointers
-            .iter()
-            .filter_map(|pointer| pointer.get("sk")?.as_s().ok()?.strip_prefix("CRD#"));
-        let keys = ids
-            .filter_map(|id| CredentialId::parse(id).ok())
-            .map(|id| credential_key(project, &id))
-            .collect();
-        let mut items = self
-            .get_many(keys)
-            .await?
-            .into_iter()
-            .map(model)
-            .collect::<StoreResult<Vec<Credential>>>()?;
+        let ids = pointers.iter().filter_map(|pointer| pointer.get("sk")?.as_s().ok()?.strip_prefix("CRD#"));
+        let keys = ids.filter_map(|id| CredentialId::parse(id).ok()).map(|id| credential_key(project, &id)).collect();
+        let mut items = self.get_many(keys).await?.into_iter().map(model).collect::<StoreResult<Vec<Credential>>>()?;
         items.sort_by(|a, b| a.id.cmp(&b.id));
         Ok(Page { items, next })
     }
@@ -94,21 +74,12 @@ impl DynamoDbStore {
         }
         values.insert(":old_name".to_owned(), text(&old.name));
         let condition = "attribute_exists(pk) AND #name = :old_name";
-        let mut writes = vec![update(
-            &self.table,
-            credential_key(&old.project, &old.id),
-            &change,
-            condition,
-            values,
-        )?];
+        let mut writes = vec![update(&self.table, credential_key(&old.project, &old.id), &change, condition, values)?];
         if old.name != new.name {
             let mut name = key(project_pk(&new.project), name_sk(&new.owner, &new.name));
             name.insert("credential".to_owned(), text(new.id.as_str()));
             writes.push(put_new(&self.table, name)?);
-            writes.push(delete(
-                &self.table,
-                key(project_pk(&old.project), name_sk(&old.owner, &old.name)),
-            )?);
+            writes.push(delete(&self.table, key(project_pk(&old.project), name_sk(&old.owner, &old.name)))?);
         }
         self.transact(writes).await.map_err(|refusal| match refusal {
             Transaction::Refused(0) | Transaction::Contended => StoreError::Changed,
@@ -135,11 +106,7 @@ impl DynamoDbStore {
         let found = answer.items.unwrap_or_default().into_iter().filter_map(|item| {
             let (project, credential) = item::parse_credential_pk(item.get("pk")?.as_s().ok()?)?;
             let generation = item.get("gen")?.as_n().ok()?.parse().ok()?;
-            Some(Due {
-                project,
-                credential,
-                generation,
-            })
+            Some(Due { project, credential, generation })
         });
         Ok(found.collect())
     }

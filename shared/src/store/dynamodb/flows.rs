@@ -31,10 +31,7 @@ impl DynamoDbStore {
             Some(_) => "#flow = :previous",
             None => "attribute_not_exists(#flow)",
         };
-        let mut session_values = values([
-            (":flow", text(flow.id.as_str())),
-            (":now", number(now.timestamp_millis())),
-        ]);
+        let mut session_values = values([(":flow", text(flow.id.as_str())), (":now", number(now.timestamp_millis()))]);
         if let Some(previous) = &session.flow {
             session_values.insert(":previous".to_owned(), text(previous.as_str()));
         }
@@ -55,11 +52,7 @@ impl DynamoDbStore {
                 key(flow_pk(&flow.project, previous), META.to_owned()),
                 "SET #status = :voided REMOVE parked",
                 "#status IN (:pending, :failed, :voided)",
-                values([
-                    (":voided", text("voided")),
-                    (":pending", text("pending")),
-                    (":failed", text("failed")),
-                ]),
+                values([(":voided", text("voided")), (":pending", text("pending")), (":failed", text("failed"))]),
             )?);
         }
         match self.transact(writes).await {
@@ -70,10 +63,7 @@ impl DynamoDbStore {
     }
 
     pub(super) async fn find_flow(&self, project: &ProjectId, id: &FlowId) -> StoreResult<Option<Flow>> {
-        self.get(flow_pk(project, id), META.to_owned())
-            .await?
-            .map(model)
-            .transpose()
+        self.get(flow_pk(project, id), META.to_owned()).await?.map(model).transpose()
     }
 
     pub(super) async fn find_flow_by_state(&self, state_hash: &str) -> StoreResult<Option<Flow>> {
@@ -81,33 +71,33 @@ impl DynamoDbStore {
             return Ok(None);
         };
         let part = |name: &str| locator.get(name)?.as_s().ok();
-        let project = part("project")
-            .and_then(|id| ProjectId::parse(id).ok())
-            .ok_or(StoreError::Corrupt)?;
-        let flow = part("flow")
-            .and_then(|id| FlowId::parse(id).ok())
-            .ok_or(StoreError::Corrupt)?;
+        let project = part("project").and_then(|id| ProjectId::parse(id).ok()).ok_or(StoreError::Corrupt)?;
+        let flow = part("flow").and_then(|id| FlowId::parse(id).ok()).ok_or(StoreError::Corrupt)?;
         self.find_flow(&project, &flow).await
     }
 
     pub(super) async fn park_flow(&self, flow: &Flow, parking: &Parking, now: Timestamp) -> StoreResult<bool> {
-        let parked =
+        let sealed =
             serde_dynamo::aws_sdk_dynamodb_1::to_attribute_value(&parking.parked).map_err(|_| StoreError::Corrupt)?;
-        self.change_flow(
-            flow,
-            "SET #status = :parked, parked = :sealed, completion_hash = :hash, completion_expires_at = :until",
-            // The expiry is in the condition: the table's own expiry may be days late.
-            "#status = :pending AND expires_ms > :now",
-            values([
-                (":parked", text("parked")),
-                (":pending", text("pending")),
-                (":sealed", parked),
-                (":hash", text(&parking.completion_hash)),
-                (":until", text(serde_time(parking.completion_expires_at))),
-                (":now", number(now.timestamp_millis())),
-            ]),
-        )
-        .await
+        let parked = self
+            .change_flow(
+                flow,
+                "SET #status = :parked, parked = :sealed, completion_hash = :hash, completion_expires_at = :until",
+                // The expiry is in the condition: the table's own expiry may be days late.
+                "#status = :pending AND expires_ms > :now",
+                values([
+                    (":parked", text("parked")),
+                    (":pending", text("pending")),
+                    (":sealed", sealed),
+                    (":hash", text(&parking.completion_hash)),
+                    (":until", text(serde_time(parking.completion_expires_at))),
+                    (":now", number(now.timestamp_millis())),
+                ]),
+            )
+            .await?;
+        // The SDK repeats a call whose answer was lost, and the repetition then meets its own result.
+        Ok(parked
+            || self.is_flow(flow, |stored| stored.completion_hash.as_ref() == Some(&parking.completion_hash)).await?)
     }
 
     pub(super) async fn fail_flow(
@@ -121,23 +111,14 @@ impl DynamoDbStore {
         let mut condition = "#status = :from".to_owned();
         let mut values = values([
             (":failed", text("failed")),
-            (
-                ":from",
-                serde_dynamo::aws_sdk_dynamodb_1::to_attribute_value(from).map_err(|_| StoreError::Corrupt)?,
-            ),
+            (":from", serde_dynamo::aws_sdk_dynamodb_1::to_attribute_value(from).map_err(|_| StoreError::Corrupt)?),
             (":problem", text(problem)),
         ]);
         if from == FlowStatus::Pending {
             condition.push_str(" AND expires_ms > :now");
             values.insert(":now".to_owned(), number(now.timestamp_millis()));
         }
-        self.change_flow(
-            flow,
-            "SET #status = :failed, problem = :problem REMOVE parked",
-            &condition,
-            values,
-        )
-        .await
+        self.change_flow(flow, "SET #status = :failed, problem = :problem REMOVE parked", &condition, values).await
     }
 
     pub(super) async fn claim_exchange(&self, flow: &Flow, until: Timestamp, now: Timestamp) -> StoreResult<bool> {
@@ -148,28 +129,32 @@ impl DynamoDbStore {
         if now >= expiry {
             return Ok(false);
         }
-        self.change_flow(
-            flow,
-            "SET #status = :exchanging, exchange_until = :until",
-            "#status = :parked AND completion_hash = :hash",
-            values([
-                (":exchanging", text("exchanging")),
-                (":parked", text("parked")),
-                (":hash", text(hash)),
-                (":until", text(serde_time(until))),
-            ]),
-        )
-        .await
+        let mut change = "SET #status = :exchanging, exchange_until = :until".to_owned();
+        let mut values = values([
+            (":exchanging", text("exchanging")),
+            (":parked", text("parked")),
+            (":hash", text(hash)),
+            (":until", text(serde_time(until))),
+        ]);
+        if let Some(attempt) = &flow.exchange_attempt {
+            change.push_str(", exchange_attempt = :attempt");
+            values.insert(":attempt".to_owned(), text(attempt));
+        }
+        let condition = "#status = :parked AND completion_hash = :hash";
+        let claimed = self.change_flow(flow, &change, condition, values).await?;
+        let ours = |stored: &Flow| {
+            stored.status == FlowStatus::Exchanging
+                && stored.exchange_attempt.is_some()
+                && stored.exchange_attempt == flow.exchange_attempt
+        };
+        Ok(claimed || self.is_flow(flow, ours).await?)
     }
 
     pub(super) async fn release_exchange(&self, flow: &Flow) -> StoreResult<bool> {
-        self.change_flow(
-            flow,
-            "SET #status = :parked REMOVE exchange_until",
-            "#status = :exchanging",
-            values([(":exchanging", text("exchanging")), (":parked", text("parked"))]),
-        )
-        .await
+        let mut values = values([(":exchanging", text("exchanging")), (":parked", text("parked"))]);
+        let condition = held(flow, "#status = :exchanging", &mut values);
+        let change = "SET #status = :parked REMOVE exchange_until, exchange_attempt";
+        self.change_flow(flow, change, &condition, values).await
     }
 
     pub(super) async fn complete_flow(
@@ -183,19 +168,21 @@ impl DynamoDbStore {
         let pointer = key(project_pk(project), format!("CRD#{}", credential.id));
         let mut name = key(project_pk(project), name_sk(&credential.owner, &credential.name));
         name.insert("credential".to_owned(), text(credential.id.as_str()));
+        let mut completion = values([
+            (":completed", text("completed")),
+            (":exchanging", text("exchanging")),
+            (":credential", text(credential.id.as_str())),
+            (":now", text(serde_time(now))),
+        ]);
+        let condition = held(flow, "#status = :exchanging", &mut completion);
         // The flow comes first: who lost it is told so, even where the name is taken as well.
         let writes = vec![
             update(
                 &self.table,
                 key(flow_pk(&flow.project, &flow.id), META.to_owned()),
                 "SET #status = :completed, credential = :credential, completed_at = :now REMOVE parked, exchange_until",
-                "#status = :exchanging",
-                values([
-                    (":completed", text("completed")),
-                    (":exchanging", text("exchanging")),
-                    (":credential", text(credential.id.as_str())),
-                    (":now", text(serde_time(now))),
-                ]),
+                &condition,
+                completion,
             )?,
             put_new(&self.table, name)?,
             put_new(&self.table, base)?,
@@ -220,6 +207,11 @@ impl DynamoDbStore {
         Err(StoreError::Unavailable)
     }
 
+    /// Whether the flow that is stored now is as told.
+    async fn is_flow(&self, flow: &Flow, told: impl Fn(&Flow) -> bool + Send) -> StoreResult<bool> {
+        Ok(self.find_flow(&flow.project, &flow.id).await?.is_some_and(|stored| told(&stored)))
+    }
+
     /// One conditional update of a flow; `false` when the condition was refused.
     async fn change_flow(&self, flow: &Flow, change: &str, condition: &str, values: Item) -> StoreResult<bool> {
         let update = self
@@ -238,5 +230,16 @@ impl DynamoDbStore {
                 _ => Err(unavailable(error)),
             },
         }
+    }
+}
+
+/// Narrows a condition to the exchange that the caller holds: a repetition must not touch another's.
+fn held(flow: &Flow, condition: &str, values: &mut Item) -> String {
+    match &flow.exchange_attempt {
+        Some(attempt) => {
+            values.insert(":attempt".to_owned(), text(attempt));
+            format!("{condition} AND exchange_attempt = :attempt")
+        }
+        None => condition.to_owned(),
     }
 }

@@ -14,10 +14,7 @@ impl DynamoDbStore {
     pub(super) async fn begin_idempotent(&self, record: &IdempotencyRecord, now: Timestamp) -> StoreResult<Idempotent> {
         let mut item = key(pk(record), META.to_owned());
         item.insert("body_hash".to_owned(), text(&record.body_hash));
-        item.insert(
-            "expires_ms".to_owned(),
-            number((now + chrono::Duration::seconds(BEGUN_FOR)).timestamp_millis()),
-        );
+        item.insert("expires_ms".to_owned(), number((now + chrono::Duration::seconds(BEGUN_FOR)).timestamp_millis()));
         forget_after(&mut item, record.expires_at);
         let put = self
             .sdk
@@ -60,11 +57,7 @@ impl DynamoDbStore {
     }
 
     pub(super) async fn abandon_idempotent(&self, record: &IdempotencyRecord) -> StoreResult<()> {
-        let delete = self
-            .sdk
-            .delete_item()
-            .table_name(&self.table)
-            .set_key(Some(key(pk(record), META.to_owned())));
+        let delete = self.sdk.delete_item().table_name(&self.table).set_key(Some(key(pk(record), META.to_owned())));
         delete.send().await.map(drop).map_err(unavailable)
     }
 }

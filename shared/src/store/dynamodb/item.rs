@@ -16,11 +16,7 @@ pub const META: &str = "META";
 
 /// The primary key of an item.
 pub fn key(pk: String, sk: String) -> Item {
-    [
-        ("pk".to_owned(), AttributeValue::S(pk)),
-        ("sk".to_owned(), AttributeValue::S(sk)),
-    ]
-    .into()
+    [("pk".to_owned(), AttributeValue::S(pk)), ("sk".to_owned(), AttributeValue::S(sk))].into()
 }
 
 /// Makes an item out of a model.
@@ -36,21 +32,14 @@ pub fn item<T: Serialize>(pk: String, sk: String, model: &T) -> StoreResult<Item
 pub fn model<T: DeserializeOwned>(item: Item) -> StoreResult<T> {
     serde_dynamo::aws_sdk_dynamodb_1::from_item(item).map_err(|_| {
         // The parser's message can quote a value, so it is not logged.
-        tracing::error!(
-            dependency = "dynamodb",
-            model = std::any::type_name::<T>(),
-            "an item cannot be read"
-        );
+        tracing::error!(dependency = "dynamodb", model = std::any::type_name::<T>(), "an item cannot be read");
         StoreError::Corrupt
     })
 }
 
 /// Lets the table forget an item some time after `at`. Never a token's expiry.
 pub fn forget_after(item: &mut Item, at: Timestamp) {
-    item.insert(
-        "delete_after".to_owned(),
-        number((at + chrono::Duration::days(1)).timestamp()),
-    );
+    item.insert("delete_after".to_owned(), number((at + chrono::Duration::days(1)).timestamp()));
 }
 
 /// A number attribute.
@@ -116,11 +105,7 @@ pub fn put_new(table: &str, item: Item) -> StoreResult<TransactWriteItem> {
 
 /// A put that replaces, in a transaction.
 pub fn put_over(table: &str, item: Item) -> StoreResult<TransactWriteItem> {
-    let put = Put::builder()
-        .table_name(table)
-        .set_item(Some(item))
-        .build()
-        .map_err(|_| StoreError::Corrupt)?;
+    let put = Put::builder().table_name(table).set_item(Some(item)).build().map_err(|_| StoreError::Corrupt)?;
     Ok(TransactWriteItem::builder().put(put).build())
 }
 
@@ -137,11 +122,7 @@ pub fn delete_existing(table: &str, key: Item) -> StoreResult<TransactWriteItem>
 
 /// A delete, in a transaction.
 pub fn delete(table: &str, key: Item) -> StoreResult<TransactWriteItem> {
-    let delete = Delete::builder()
-        .table_name(table)
-        .set_key(Some(key))
-        .build()
-        .map_err(|_| StoreError::Corrupt)?;
+    let delete = Delete::builder().table_name(table).set_key(Some(key)).build().map_err(|_| StoreError::Corrupt)?;
     Ok(TransactWriteItem::builder().delete(delete).build())
 }
 
@@ -171,9 +152,8 @@ pub fn names(expressions: &[&str]) -> Option<std::collections::HashMap<String, S
     let words = expressions.iter().flat_map(|expression| {
         expression.split(|character: char| !(character.is_ascii_alphanumeric() || character == '_' || character == '#'))
     });
-    let names: std::collections::HashMap<_, _> = words
-        .filter_map(|word| Some((word.to_owned(), word.strip_prefix('#')?.to_owned())))
-        .collect();
+    let names: std::collections::HashMap<_, _> =
+        words.filter_map(|word| Some((word.to_owned(), word.strip_prefix('#')?.to_owned()))).collect();
     (!names.is_empty()).then_some(names)
 }
 

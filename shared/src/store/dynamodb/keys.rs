@@ -81,10 +81,8 @@ impl DynamoDbStore {
         let Some(hash) = found.as_ref().and_then(|found| found.get("hash")?.as_s().ok()) else {
             return Ok(false);
         };
-        let writes = vec![
-            delete_existing(&self.table, pointer)?,
-            delete(&self.table, key(by_hash(hash), META.to_owned()))?,
-        ];
+        let writes =
+            vec![delete_existing(&self.table, pointer)?, delete(&self.table, key(by_hash(hash), META.to_owned()))?];
         match self.transact(writes).await {
             Ok(()) => Ok(true),
             Err(Transaction::Refused(_)) => Ok(false),

@@ -33,19 +33,11 @@ pub struct DynamoDbStore {
 impl DynamoDbStore {
     /// A store over an existing table.
     pub fn new(sdk: Sdk, table: impl Into<String>) -> Self {
-        Self {
-            sdk,
-            table: table.into(),
-        }
+        Self { sdk, table: table.into() }
     }
 
     async fn get(&self, pk: String, sk: String) -> StoreResult<Option<Item>> {
-        let read = self
-            .sdk
-            .get_item()
-            .table_name(&self.table)
-            .set_key(Some(key(pk, sk)))
-            .consistent_read(true);
+        let read = self.sdk.get_item().table_name(&self.table).set_key(Some(key(pk, sk))).consistent_read(true);
         Ok(read.send().await.map_err(unavailable)?.item)
     }
 
@@ -94,47 +86,24 @@ impl DynamoDbStore {
                 .consistent_read(true)
                 .build()
                 .map_err(|_| StoreError::Corrupt)?;
-            let answer = self
-                .sdk
-                .batch_get_item()
-                .request_items(&self.table, wanted)
-                .send()
-                .await
-                .map_err(unavailable)?;
-            items.extend(
-                answer
-                    .responses
-                    .unwrap_or_default()
-                    .remove(&self.table)
-                    .unwrap_or_default(),
-            );
+            let answer =
+                self.sdk.batch_get_item().request_items(&self.table, wanted).send().await.map_err(unavailable)?;
+            items.extend(answer.responses.unwrap_or_default().remove(&self.table).unwrap_or_default());
             keys = rest;
             if let Some(left) = answer.unprocessed_keys.unwrap_or_default().remove(&self.table) {
                 keys.extend(left.keys);
             }
         }
-        if keys.is_empty() {
-            Ok(items)
-        } else {
-            Err(StoreError::Unavailable)
-        }
+        if keys.is_empty() { Ok(items) } else { Err(StoreError::Unavailable) }
     }
 
     /// Writes all or nothing. `Err(Some(n))`: the condition of the n-th write (from 0) was refused.
     async fn transact(&self, writes: Vec<TransactWriteItem>) -> Result<(), Transaction> {
-        let sent = self
-            .sdk
-            .transact_write_items()
-            .set_transact_items(Some(writes))
-            .send()
-            .await;
+        let sent = self.sdk.transact_write_items().set_transact_items(Some(writes)).send().await;
         let Err(error) = sent else { return Ok(()) };
         if let Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) = error.as_service_error() {
-            let codes: Vec<&str> = cancelled
-                .cancellation_reasons()
-                .iter()
-                .map(|reason| reason.code().unwrap_or("None"))
-                .collect();
+            let codes: Vec<&str> =
+                cancelled.cancellation_reasons().iter().map(|reason| reason.code().unwrap_or("None")).collect();
             if let Some(refused) = codes.iter().position(|code| *code == "ConditionalCheckFailed") {
                 return Err(Transaction::Refused(refused));
             }
@@ -159,10 +128,7 @@ enum Transaction {
 
 /// Logs the code of a failure and nothing else of it: an SDK error can carry the item.
 fn unavailable<E: ProvideErrorMetadata>(error: SdkError<E>) -> StoreError {
-    let code = error
-        .as_service_error()
-        .and_then(ProvideErrorMetadata::code)
-        .unwrap_or("no answer");
+    let code = error.as_service_error().and_then(ProvideErrorMetadata::code).unwrap_or("no answer");
     tracing::warn!(dependency = "dynamodb", code, "the table did not do what it was asked");
     StoreError::Unavailable
 }

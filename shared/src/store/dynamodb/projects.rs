@@ -19,18 +19,12 @@ impl DynamoDbStore {
     }
 
     pub(super) async fn find_project(&self, id: &ProjectId) -> StoreResult<Option<Project>> {
-        self.get(ALL.to_owned(), format!("PRJ#{id}"))
-            .await?
-            .map(model)
-            .transpose()
+        self.get(ALL.to_owned(), format!("PRJ#{id}")).await?.map(model).transpose()
     }
 
     pub(super) async fn list_projects(&self, limit: u32, cursor: Option<&str>) -> StoreResult<Page<Project>> {
         let (items, next) = self.query(ALL.to_owned(), "PRJ#", limit, cursor).await?;
-        Ok(Page {
-            items: items.into_iter().map(model).collect::<StoreResult<_>>()?,
-            next,
-        })
+        Ok(Page { items: items.into_iter().map(model).collect::<StoreResult<_>>()?, next })
     }
 
     pub(super) async fn update_project(&self, project: &Project) -> StoreResult<()> {
@@ -42,13 +36,10 @@ impl DynamoDbStore {
             .condition_expression("attribute_exists(pk) AND #slug = :slug")
             .expression_attribute_names("#slug", "slug")
             .expression_attribute_values(":slug", text(&project.slug));
-        put.send()
-            .await
-            .map(drop)
-            .map_err(|error| match error.as_service_error() {
-                Some(service) if service.is_conditional_check_failed_exception() => StoreError::Changed,
-                _ => unavailable(error),
-            })
+        put.send().await.map(drop).map_err(|error| match error.as_service_error() {
+            Some(service) if service.is_conditional_check_failed_exception() => StoreError::Changed,
+            _ => unavailable(error),
+        })
     }
 
     pub(super) async fn ping(&self) -> StoreResult<()> {

@@ -28,11 +28,7 @@ struct Change {
 
 impl Change {
     fn new(values: Item) -> Self {
-        Self {
-            sets: Vec::new(),
-            removes: Vec::new(),
-            values,
-        }
+        Self { sets: Vec::new(), removes: Vec::new(), values }
     }
 
     fn set(&mut self, field: &str, value: AttributeValue) {
@@ -155,10 +151,8 @@ impl DynamoDbStore {
         id: &CredentialId,
         release: &ReleaseRefresh,
     ) -> StoreResult<Attempted> {
-        let mut change = Change::new(values([
-            (":fence", generation(release.fence)),
-            (":attempt", text(&release.attempt)),
-        ]));
+        let mut change =
+            Change::new(values([(":fence", generation(release.fence)), (":attempt", text(&release.attempt))]));
         statuses(&mut change.values);
         change.set("fails", number(release.fails.into()));
         change.values.insert(":status".to_owned(), attribute(release.status)?);
@@ -221,8 +215,5 @@ fn generation(value: u64) -> AttributeValue {
 
 fn is_ours(old: &Credential, acquire: &AcquireRefresh) -> bool {
     old.lease.as_ref().is_some_and(|lease| lease.owner == acquire.owner)
-        && old
-            .intent
-            .as_ref()
-            .is_some_and(|intent| intent.attempt == acquire.attempt)
+        && old.intent.as_ref().is_some_and(|intent| intent.attempt == acquire.attempt)
 }

@@ -25,10 +25,7 @@ impl DynamoDbStore {
     }
 
     pub(super) async fn find_session(&self, project: &ProjectId, id: &SessionId) -> StoreResult<Option<Session>> {
-        self.get(session_pk(project, id), META.to_owned())
-            .await?
-            .map(model)
-            .transpose()
+        self.get(session_pk(project, id), META.to_owned()).await?.map(model).transpose()
     }
 
     pub(super) async fn find_session_by_token(&self, token_hash: &str) -> StoreResult<Option<Session>> {
@@ -36,21 +33,14 @@ impl DynamoDbStore {
             return Ok(None);
         };
         let part = |name: &str| locator.get(name)?.as_s().ok();
-        let project = part("project")
-            .and_then(|id| ProjectId::parse(id).ok())
-            .ok_or(StoreError::Corrupt)?;
-        let session = part("session")
-            .and_then(|id| SessionId::parse(id).ok())
-            .ok_or(StoreError::Corrupt)?;
+        let project = part("project").and_then(|id| ProjectId::parse(id).ok()).ok_or(StoreError::Corrupt)?;
+        let session = part("session").and_then(|id| SessionId::parse(id).ok()).ok_or(StoreError::Corrupt)?;
         self.find_session(&project, &session).await
     }
 
     pub(super) async fn delete_session(&self, session: &Session) -> StoreResult<bool> {
         let writes = vec![
-            delete_existing(
-                &self.table,
-                key(session_pk(&session.project, &session.id), META.to_owned()),
-            )?,
+            delete_existing(&self.table, key(session_pk(&session.project, &session.id), META.to_owned()))?,
             delete(&self.table, key(by_token(&session.token_hash), META.to_owned()))?,
         ];
         match self.transact(writes).await {

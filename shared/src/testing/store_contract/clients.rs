@@ -38,11 +38,7 @@ async fn inserted(store: &dyn Store, project: Option<&ProjectId>) -> Result<Clie
 
 async fn a_client_is_found_by_id_and_by_key_as_it_was_inserted(store: &dyn Store) -> Held {
     let client = inserted(store, Some(&ProjectId::generate())).await?;
-    ensure_eq!(
-        store.find_client_by_key(&client.client_key).await?.as_ref(),
-        Some(&client),
-        "the client by its key"
-    );
+    ensure_eq!(store.find_client_by_key(&client.client_key).await?.as_ref(), Some(&client), "the client by its key");
     ensure_eq!(store.find_client(&client.id).await?, Some(client), "the client");
     Ok(())
 }
@@ -50,44 +46,19 @@ async fn a_client_is_found_by_id_and_by_key_as_it_was_inserted(store: &dyn Store
 async fn an_unknown_client_is_not_found(store: &dyn Store) -> Held {
     let client = fixtures::client(None);
     ensure_eq!(store.find_client(&client.id).await?, None, "an unknown client");
-    ensure_eq!(
-        store.find_client_by_key(&client.client_key).await?,
-        None,
-        "an unknown client by its key"
-    );
-    ensure!(
-        !store.delete_client(&client).await?,
-        "a client that never was is deleted"
-    );
-    ensure_eq!(
-        store.update_client(&client).await,
-        Err(StoreError::Changed),
-        "an update of an unknown client"
-    );
+    ensure_eq!(store.find_client_by_key(&client.client_key).await?, None, "an unknown client by its key");
+    ensure!(!store.delete_client(&client).await?, "a client that never was is deleted");
+    ensure_eq!(store.update_client(&client).await, Err(StoreError::Changed), "an update of an unknown client");
     Ok(())
 }
 
 async fn a_client_is_inserted_once(store: &dyn Store) -> Held {
     let client = inserted(store, Some(&ProjectId::generate())).await?;
     let elsewhere = ProjectId::generate();
-    let again = Client {
-        id: client.id.clone(),
-        ..fixtures::client(Some(&elsewhere))
-    };
-    ensure_eq!(
-        store.insert_client(&again).await,
-        Err(StoreError::AlreadyExists),
-        "the second insert"
-    );
-    ensure_eq!(
-        store.find_client_by_key(&again.client_key).await?,
-        None,
-        "the refused client by its key"
-    );
-    ensure!(
-        !listed(store, Some(&elsewhere), 100).await?.contains(&client.id),
-        "the refused client is listed"
-    );
+    let again = Client { id: client.id.clone(), ..fixtures::client(Some(&elsewhere)) };
+    ensure_eq!(store.insert_client(&again).await, Err(StoreError::AlreadyExists), "the second insert");
+    ensure_eq!(store.find_client_by_key(&again.client_key).await?, None, "the refused client by its key");
+    ensure!(!listed(store, Some(&elsewhere), 100).await?.contains(&client.id), "the refused client is listed");
     ensure_eq!(store.find_client(&client.id).await?, Some(client), "the client");
     Ok(())
 }
@@ -95,21 +66,10 @@ async fn a_client_is_inserted_once(store: &dyn Store) -> Held {
 async fn a_client_key_is_taken_once(store: &dyn Store) -> Held {
     let project = ProjectId::generate();
     let client = inserted(store, Some(&project)).await?;
-    let second = Client {
-        client_key: client.client_key.clone(),
-        ..fixtures::client(Some(&project))
-    };
-    ensure_eq!(
-        store.insert_client(&second).await,
-        Err(StoreError::AlreadyExists),
-        "the second insert"
-    );
+    let second = Client { client_key: client.client_key.clone(), ..fixtures::client(Some(&project)) };
+    ensure_eq!(store.insert_client(&second).await, Err(StoreError::AlreadyExists), "the second insert");
     ensure_eq!(store.find_client(&second.id).await?, None, "the refused client");
-    ensure_eq!(
-        store.find_client_by_key(&client.client_key).await?,
-        Some(client),
-        "the client by its key"
-    );
+    ensure_eq!(store.find_client_by_key(&client.client_key).await?, Some(client), "the client by its key");
     Ok(())
 }
 
@@ -117,20 +77,9 @@ async fn a_client_key_stays_taken_for_ever(store: &dyn Store) -> Held {
     let project = ProjectId::generate();
     let client = inserted(store, Some(&project)).await?;
     ensure!(store.delete_client(&client).await?, "a client is not deleted");
-    let second = Client {
-        client_key: client.client_key,
-        ..fixtures::client(Some(&project))
-    };
-    ensure_eq!(
-        store.insert_client(&second).await,
-        Err(StoreError::AlreadyExists),
-        "an insert with a used key"
-    );
-    ensure_eq!(
-        store.find_client_by_key(&second.client_key).await?,
-        None,
-        "a client by the used key"
-    );
+    let second = Client { client_key: client.client_key, ..fixtures::client(Some(&project)) };
+    ensure_eq!(store.insert_client(&second).await, Err(StoreError::AlreadyExists), "an insert with a used key");
+    ensure_eq!(store.find_client_by_key(&second.client_key).await?, None, "a client by the used key");
     Ok(())
 }
 
@@ -140,24 +89,13 @@ async fn a_deleted_client_is_gone(store: &dyn Store) -> Held {
     store.insert_client(&client).await?;
     ensure!(store.delete_client(&client).await?, "a client is not deleted");
     ensure_eq!(store.find_client(&client.id).await?, None, "the deleted client");
-    ensure_eq!(
-        store.find_client_by_key(&client.client_key).await?,
-        None,
-        "the deleted client by its key"
-    );
+    ensure_eq!(store.find_client_by_key(&client.client_key).await?, None, "the deleted client by its key");
     for list in [Some(&project), Some(&guest), None] {
-        ensure!(
-            !listed(store, list, 100).await?.contains(&client.id),
-            "the deleted client is listed"
-        );
+        ensure!(!listed(store, list, 100).await?.contains(&client.id), "the deleted client is listed");
     }
     ensure!(!store.delete_client(&client).await?, "a client is deleted twice");
     client.version += 1;
-    ensure_eq!(
-        store.update_client(&client).await,
-        Err(StoreError::Changed),
-        "an update of the deleted client"
-    );
+    ensure_eq!(store.update_client(&client).await, Err(StoreError::Changed), "an update of the deleted client");
     Ok(())
 }
 
@@ -178,16 +116,8 @@ async fn an_update_of_another_version_is_refused(store: &dyn Store) -> Held {
     client.version = 2;
     store.update_client(&client).await?;
     for version in [1, 2, 4] {
-        let update = Client {
-            version,
-            disabled: true,
-            ..client.clone()
-        };
-        ensure_eq!(
-            store.update_client(&update).await,
-            Err(StoreError::Changed),
-            "the update"
-        );
+        let update = Client { version, disabled: true, ..client.clone() };
+        ensure_eq!(store.update_client(&update).await, Err(StoreError::Changed), "the update");
     }
     ensure_eq!(store.find_client(&client.id).await?, Some(client), "the client");
     Ok(())
@@ -201,25 +131,15 @@ async fn of_racing_updates_of_a_client_one_wins(store: &dyn Store) -> Held {
         ..client.clone()
     });
     let winner = one_winner(race(&updates, |update| store.update_client(update)).await, |()| true)?;
-    ensure_eq!(
-        store.find_client(&client.id).await?.as_ref(),
-        updates.get(winner),
-        "the client"
-    );
+    ensure_eq!(store.find_client(&client.id).await?.as_ref(), updates.get(winner), "the client");
     Ok(())
 }
 
 async fn a_client_is_listed_for_its_project_only(store: &dyn Store) -> Held {
     let (project, other) = (ProjectId::generate(), ProjectId::generate());
     let client = inserted(store, Some(&project)).await?;
-    ensure!(
-        listed(store, Some(&project), 100).await?.contains(&client.id),
-        "its project does not list it"
-    );
-    ensure!(
-        !listed(store, Some(&other), 100).await?.contains(&client.id),
-        "another project lists it"
-    );
+    ensure!(listed(store, Some(&project), 100).await?.contains(&client.id), "its project does not list it");
+    ensure!(!listed(store, Some(&other), 100).await?.contains(&client.id), "another project lists it");
     Ok(())
 }
 
@@ -235,28 +155,17 @@ async fn a_shared_client_is_listed_where_it_is_shared(store: &dyn Store) -> Held
     let [home, first, second] = [(); 3].map(|()| ProjectId::generate());
     let mut client = shared(&home, &first);
     store.insert_client(&client).await?;
-    for (version, shared_with) in [
-        (1, vec![&first]),
-        (2, vec![&first, &second]),
-        (3, vec![&second]),
-        (4, vec![]),
-    ] {
+    for (version, shared_with) in [(1, vec![&first]), (2, vec![&first, &second]), (3, vec![&second]), (4, vec![])] {
         if version > 1 {
             client.version = version;
             client.settings.shared_with = shared_with.iter().map(|project| (*project).clone()).collect();
             store.update_client(&client).await?;
         }
-        for (project, expected) in [
-            (&home, true),
-            (&first, shared_with.contains(&&first)),
-            (&second, shared_with.contains(&&second)),
-        ] {
+        for (project, expected) in
+            [(&home, true), (&first, shared_with.contains(&&first)), (&second, shared_with.contains(&&second))]
+        {
             let is_listed = listed(store, Some(project), 100).await?.contains(&client.id);
-            ensure_eq!(
-                is_listed,
-                expected,
-                "whether a project lists a client that is shared, or no longer"
-            );
+            ensure_eq!(is_listed, expected, "whether a project lists a client that is shared, or no longer");
         }
     }
     Ok(())

@@ -65,11 +65,7 @@ async fn a_commit_is_the_next_generation(store: &dyn Store) -> Held {
         }
         let after = committed(store, &before, &commit).await?;
         ensure_eq!(after, with_tokens(&before, &commit), "the item that is returned");
-        ensure_eq!(
-            reread_credential(store, &before).await?,
-            after,
-            "the item that is stored"
-        );
+        ensure_eq!(reread_credential(store, &before).await?, after, "the item that is stored");
         before = acquire(store, &after, &fixtures::acquire(&after, start())).await?;
     }
     Ok(())
@@ -87,22 +83,14 @@ async fn a_commit_after_failures_clears_them(store: &dyn Store) -> Held {
     let failing = released(store, &first, &failed).await?;
     let again = acquire(store, &failing, &fixtures::acquire(&failing, start())).await?;
     let commit = fixtures::commit(&again, start());
-    ensure_eq!(
-        committed(store, &again, &commit).await?,
-        with_tokens(&again, &commit),
-        "the item"
-    );
+    ensure_eq!(committed(store, &again, &commit).await?, with_tokens(&again, &commit), "the item");
     Ok(())
 }
 
 async fn a_late_commit_that_nobody_overtook_is_applied(store: &dyn Store) -> Held {
     let before = leased(store).await?;
     let commit = fixtures::commit(&before, start() + Duration::hours(1));
-    ensure_eq!(
-        committed(store, &before, &commit).await?,
-        with_tokens(&before, &commit),
-        "the item"
-    );
+    ensure_eq!(committed(store, &before, &commit).await?, with_tokens(&before, &commit), "the item");
     Ok(())
 }
 
@@ -110,16 +98,8 @@ async fn a_repeated_commit_is_applied_once(store: &dyn Store) -> Held {
     let before = leased(store).await?;
     let commit = fixtures::commit(&before, start());
     let after = committed(store, &before, &commit).await?;
-    ensure_eq!(
-        committed(store, &before, &commit).await?,
-        after,
-        "the answer to the repetition"
-    );
-    ensure_eq!(
-        reread_credential(store, &before).await?,
-        after,
-        "the item that is stored"
-    );
+    ensure_eq!(committed(store, &before, &commit).await?, after, "the answer to the repetition");
+    ensure_eq!(reread_credential(store, &before).await?, after, "the item that is stored");
     Ok(())
 }
 
@@ -127,25 +107,14 @@ async fn no_commit_under_an_older_fence(store: &dyn Store) -> Held {
     let before = overtaken(store, &leased(store).await?).await?;
     let commit = fixtures::commit(&before, start());
     for fence in [before.fence - 1, before.fence + 1] {
-        commit_refused(
-            store,
-            &before,
-            &CommitRefresh {
-                fence,
-                ..commit.clone()
-            },
-        )
-        .await?;
+        commit_refused(store, &before, &CommitRefresh { fence, ..commit.clone() }).await?;
     }
     Ok(())
 }
 
 async fn no_commit_of_another_attempt(store: &dyn Store) -> Held {
     let before = leased(store).await?;
-    let commit = CommitRefresh {
-        attempt: fixtures::unique(),
-        ..fixtures::commit(&before, start())
-    };
+    let commit = CommitRefresh { attempt: fixtures::unique(), ..fixtures::commit(&before, start()) };
     commit_refused(store, &before, &commit).await
 }
 
@@ -153,15 +122,7 @@ async fn no_commit_on_another_generation(store: &dyn Store) -> Held {
     let before = leased(store).await?;
     let commit = fixtures::commit(&before, start());
     for base_generation in [0, 2] {
-        commit_refused(
-            store,
-            &before,
-            &CommitRefresh {
-                base_generation,
-                ..commit.clone()
-            },
-        )
-        .await?;
+        commit_refused(store, &before, &CommitRefresh { base_generation, ..commit.clone() }).await?;
     }
     Ok(())
 }
@@ -175,11 +136,7 @@ async fn no_commit_after_a_takeover(store: &dyn Store) -> Held {
 async fn no_commit_when_the_status_forbids_a_refresh(store: &dyn Store) -> Held {
     for status in [CredentialStatus::ReauthorizationRequired, CredentialStatus::Suspended] {
         let leased = leased(store).await?;
-        let switched_off = ReleaseRefresh {
-            keep_intent: Some(Outcome::Unknown),
-            status,
-            ..fixtures::release(&leased)
-        };
+        let switched_off = ReleaseRefresh { keep_intent: Some(Outcome::Unknown), status, ..fixtures::release(&leased) };
         let before = released(store, &leased, &switched_off).await?;
         commit_refused(store, &before, &fixtures::commit(&leased, start())).await?;
     }
@@ -189,17 +146,10 @@ async fn no_commit_when_the_status_forbids_a_refresh(store: &dyn Store) -> Held 
 async fn no_commit_under_another_project(store: &dyn Store) -> Held {
     let mine = leased(store).await?;
     let commit = fixtures::commit(&mine, start());
-    for (project, id) in [
-        (&ProjectId::generate(), &mine.id),
-        (&mine.project, &CredentialId::generate()),
-    ] {
+    for (project, id) in [(&ProjectId::generate(), &mine.id), (&mine.project, &CredentialId::generate())] {
         let attempted = store.commit_refresh(project, id, &commit).await?;
         ensure_eq!(attempted, Attempted::Refused(None), "the commit to what is not there");
-        ensure_eq!(
-            store.find_credential(project, id).await?,
-            None,
-            "what the refused commit leaves"
-        );
+        ensure_eq!(store.find_credential(project, id).await?, None, "what the refused commit leaves");
     }
     ensure_eq!(reread_credential(store, &mine).await?, mine, "the credential");
     Ok(())

@@ -27,10 +27,7 @@ async fn an_unknown_credential_is_not_found(store: &dyn Store) -> Held {
     let credential = credential_of(&ProjectId::generate());
     let found = store.find_credential(&credential.project, &credential.id).await?;
     ensure_eq!(found, None, "an unknown credential");
-    let renamed = Credential {
-        name: "renamed".to_owned(),
-        ..credential.clone()
-    };
+    let renamed = Credential { name: "renamed".to_owned(), ..credential.clone() };
     for new in [credential.clone(), renamed] {
         let updated = store.update_credential(&credential, &new).await;
         ensure_eq!(updated, Err(StoreError::Changed), "an update of an unknown credential");
@@ -49,20 +46,12 @@ async fn a_credential_is_not_found_under_another_project(store: &dyn Store) -> H
 
 async fn listed(store: &dyn Store, project: &ProjectId, limit: u32) -> Result<Vec<CredentialId>, Broken> {
     let page = |cursor: Option<String>| async move { store.list_credentials(project, limit, cursor.as_deref()).await };
-    Ok(walk(limit, page)
-        .await?
-        .into_iter()
-        .map(|credential| credential.id)
-        .collect())
+    Ok(walk(limit, page).await?.into_iter().map(|credential| credential.id).collect())
 }
 
 async fn credentials_of_a_project_are_listed_by_id(store: &dyn Store) -> Held {
     let project = ProjectId::generate();
-    ensure_eq!(
-        listed(store, &project, 1).await?,
-        [],
-        "the credentials of an empty project"
-    );
+    ensure_eq!(listed(store, &project, 1).await?, [], "the credentials of an empty project");
     let mut ids = Vec::new();
     for _ in 0..5 {
         let credential = credential_of(&project);
@@ -78,33 +67,19 @@ async fn credentials_of_a_project_are_listed_by_id(store: &dyn Store) -> Held {
 }
 
 async fn name_is_taken(store: &dyn Store, credential: &Credential) -> Result<bool, Broken> {
-    Ok(store
-        .is_name_taken(&credential.project, &credential.owner, &credential.name)
-        .await?)
+    Ok(store.is_name_taken(&credential.project, &credential.owner, &credential.name).await?)
 }
 
 async fn a_name_is_taken_by_its_owner_in_its_project(store: &dyn Store) -> Held {
     let credential = credential(store).await?;
     ensure!(name_is_taken(store, &credential).await?, "the name is not taken");
     let others = [
-        Credential {
-            name: "another".to_owned(),
-            ..credential.clone()
-        },
-        Credential {
-            owner: fixtures::unique(),
-            ..credential.clone()
-        },
-        Credential {
-            project: ProjectId::generate(),
-            ..credential
-        },
+        Credential { name: "another".to_owned(), ..credential.clone() },
+        Credential { owner: fixtures::unique(), ..credential.clone() },
+        Credential { project: ProjectId::generate(), ..credential },
     ];
     for other in others {
-        ensure!(
-            !name_is_taken(store, &other).await?,
-            "the name is taken for another owner, in another project"
-        );
+        ensure!(!name_is_taken(store, &other).await?, "the name is taken for another owner, in another project");
     }
     Ok(())
 }
@@ -124,11 +99,7 @@ async fn an_update_renames_and_relabels(store: &dyn Store) -> Held {
     let old = credential(store).await?;
     let relabelled = renamed(&old, &old.name);
     store.update_credential(&old, &relabelled).await?;
-    ensure_eq!(
-        reread_credential(store, &old).await?,
-        relabelled,
-        "the relabelled credential"
-    );
+    ensure_eq!(reread_credential(store, &old).await?, relabelled, "the relabelled credential");
     let new = renamed(&relabelled, "Renamed");
     store.update_credential(&relabelled, &new).await?;
     ensure_eq!(reread_credential(store, &old).await?, new, "the renamed credential");
@@ -143,11 +114,7 @@ async fn an_update_leaves_the_refresh_record_alone(store: &dyn Store) -> Held {
     new.cur = fixtures::unique();
     new.generation += 7;
     store.update_credential(&old, &new).await?;
-    ensure_eq!(
-        reread_credential(store, &old).await?,
-        renamed(&leased, "Renamed"),
-        "the credential"
-    );
+    ensure_eq!(reread_credential(store, &old).await?, renamed(&leased, "Renamed"), "the credential");
     Ok(())
 }
 
@@ -157,29 +124,18 @@ async fn a_rename_frees_the_old_name(store: &dyn Store) -> Held {
     store.update_credential(&old, &new).await?;
     ensure!(name_is_taken(store, &new).await?, "the new name is not taken");
     ensure!(!name_is_taken(store, &old).await?, "the old name is still taken");
-    let next = Credential {
-        owner: old.owner.clone(),
-        name: old.name.clone(),
-        ..credential_of(&old.project)
-    };
+    let next = Credential { owner: old.owner.clone(), name: old.name.clone(), ..credential_of(&old.project) };
     store_credential(store, &next).await
 }
 
 async fn a_rename_to_a_taken_name_is_refused(store: &dyn Store) -> Held {
     let first = credential(store).await?;
-    let second = Credential {
-        owner: first.owner.clone(),
-        name: "Second".to_owned(),
-        ..credential_of(&first.project)
-    };
+    let second = Credential { owner: first.owner.clone(), name: "Second".to_owned(), ..credential_of(&first.project) };
     store_credential(store, &second).await?;
     let refused = store.update_credential(&second, &renamed(&second, &first.name)).await;
     ensure_eq!(refused, Err(StoreError::AlreadyExists), "the rename");
     ensure_eq!(reread_credential(store, &second).await?, second, "the credential");
-    ensure!(
-        name_is_taken(store, &second).await?,
-        "the name of the credential is free"
-    );
+    ensure!(name_is_taken(store, &second).await?, "the name of the credential is free");
     Ok(())
 }
 
@@ -188,15 +144,8 @@ async fn an_update_of_a_renamed_credential_is_refused(store: &dyn Store) -> Held
     let new = renamed(&old, "Renamed");
     store.update_credential(&old, &new).await?;
     let late = renamed(&old, "Late");
-    ensure_eq!(
-        store.update_credential(&old, &late).await,
-        Err(StoreError::Changed),
-        "the late rename"
-    );
-    ensure!(
-        !name_is_taken(store, &late).await?,
-        "the name of the late rename is taken"
-    );
+    ensure_eq!(store.update_credential(&old, &late).await, Err(StoreError::Changed), "the late rename");
+    ensure!(!name_is_taken(store, &late).await?, "the name of the late rename is taken");
     ensure_eq!(reread_credential(store, &old).await?, new, "the credential");
     Ok(())
 }
@@ -205,33 +154,18 @@ async fn of_racing_renames_one_wins(store: &dyn Store) -> Held {
     let old = credential(store).await?;
     let new = racers(|number| renamed(&old, &format!("name {number}")));
     let winner = one_winner(race(&new, |new| store.update_credential(&old, new)).await, |()| true)?;
-    ensure_eq!(
-        Some(&reread_credential(store, &old).await?),
-        new.get(winner),
-        "the credential"
-    );
+    ensure_eq!(Some(&reread_credential(store, &old).await?), new.get(winner), "the credential");
     for (number, new) in new.iter().enumerate() {
-        ensure_eq!(
-            name_is_taken(store, new).await?,
-            number == winner,
-            "whether a name of the race is taken"
-        );
+        ensure_eq!(name_is_taken(store, new).await?, number == winner, "whether a name of the race is taken");
     }
     Ok(())
 }
 
 async fn a_credential_is_not_changed_under_another_project(store: &dyn Store) -> Held {
     let credential = credential(store).await?;
-    let foreign = Credential {
-        project: ProjectId::generate(),
-        ..credential.clone()
-    };
+    let foreign = Credential { project: ProjectId::generate(), ..credential.clone() };
     let updated = store.update_credential(&foreign, &renamed(&foreign, "Renamed")).await;
     ensure_eq!(updated, Err(StoreError::Changed), "an update under another project");
-    ensure_eq!(
-        reread_credential(store, &credential).await?,
-        credential,
-        "the credential"
-    );
+    ensure_eq!(reread_credential(store, &credential).await?, credential, "the credential");
     Ok(())
 }

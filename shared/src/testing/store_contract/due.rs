@@ -44,10 +44,7 @@ fn later(at: Timestamp, plus: i64) -> Timestamp {
 
 /// A stored credential that is due at this time.
 async fn due_at(store: &dyn Store, at_ms: i64) -> Result<Credential, Broken> {
-    let credential = Credential {
-        refresh_after: Some(at_ms),
-        ..credential_of(&ProjectId::generate())
-    };
+    let credential = Credential { refresh_after: Some(at_ms), ..credential_of(&ProjectId::generate()) };
     store_credential(store, &credential).await?;
     Ok(credential)
 }
@@ -57,15 +54,8 @@ async fn look(store: &dyn Store, of: &[Credential], now: Timestamp) -> Result<Ve
     let mut shards = Vec::new();
     for shard in 0..DUE_SHARDS {
         let mut places = Vec::new();
-        for Due {
-            project,
-            credential,
-            generation,
-        } in store.list_due(shard, now, 1_000).await?
-        {
-            let place = of
-                .iter()
-                .position(|known| known.id == credential && known.project == project);
+        for Due { project, credential, generation } in store.list_due(shard, now, 1_000).await? {
+            let place = of.iter().position(|known| known.id == credential && known.project == project);
             places.extend(place.map(|place| (place, generation)));
         }
         shards.push(places);
@@ -119,18 +109,12 @@ async fn the_longest_overdue_comes_first(store: &dyn Store) -> Held {
         tokio::time::sleep(PAUSE).await;
     }
     for shard in &shards {
-        let times: Vec<_> = shard
-            .iter()
-            .filter_map(|(place, _)| credentials.get(*place)?.refresh_after)
-            .collect();
+        let times: Vec<_> = shard.iter().filter_map(|(place, _)| credentials.get(*place)?.refresh_after).collect();
         ensure!(times.is_sorted(), "a shard is not in the order of due times: {times:?}");
     }
     let mut places: Vec<_> = shards.into_iter().flatten().map(|(place, _)| place).collect();
     places.sort_unstable();
-    ensure!(
-        places.iter().copied().eq(0..credentials.len()),
-        "each is listed once: {places:?}"
-    );
+    ensure!(places.iter().copied().eq(0..credentials.len()), "each is listed once: {places:?}");
     Ok(())
 }
 
@@ -140,10 +124,7 @@ async fn no_more_than_the_limit_is_listed(store: &dyn Store) -> Held {
         due_at(store, ms(at, 0)).await?;
     }
     for shard in 0..DUE_SHARDS {
-        ensure!(
-            store.list_due(shard, at, 1).await?.len() <= 1,
-            "more is listed than was asked for"
-        );
+        ensure!(store.list_due(shard, at, 1).await?.len() <= 1, "more is listed than was asked for");
     }
     Ok(())
 }
@@ -157,10 +138,7 @@ async fn leased_when_due(store: &dyn Store, at: Timestamp) -> Result<Credential,
 async fn a_commit_moves_the_due_time(store: &dyn Store) -> Held {
     let at = long_ago()?;
     let leased = leased_when_due(store, at).await?;
-    let commit = CommitRefresh {
-        next_due: Some(ms(at, 5_000)),
-        ..fixtures::commit(&leased, at)
-    };
+    let commit = CommitRefresh { next_due: Some(ms(at, 5_000)), ..fixtures::commit(&leased, at) };
     applied(store.commit_refresh(&leased.project, &leased.id, &commit).await?)?;
     ensure_listed(store, &leased, later(at, 4_999), &[]).await?;
     ensure_listed(store, &leased, later(at, 5_000), &[2]).await
@@ -169,10 +147,7 @@ async fn a_commit_moves_the_due_time(store: &dyn Store) -> Held {
 async fn a_commit_can_end_the_due_time(store: &dyn Store) -> Held {
     let at = long_ago()?;
     let leased = leased_when_due(store, at).await?;
-    let commit = CommitRefresh {
-        next_due: None,
-        ..fixtures::commit(&leased, at)
-    };
+    let commit = CommitRefresh { next_due: None, ..fixtures::commit(&leased, at) };
     applied(store.commit_refresh(&leased.project, &leased.id, &commit).await?)?;
     ensure_listed(store, &leased, fixtures::start(), &[]).await
 }
@@ -180,10 +155,7 @@ async fn a_commit_can_end_the_due_time(store: &dyn Store) -> Held {
 async fn a_release_moves_the_due_time(store: &dyn Store) -> Held {
     let at = long_ago()?;
     let leased = leased_when_due(store, at).await?;
-    let release = ReleaseRefresh {
-        next_due: Some(ms(at, 5_000)),
-        ..fixtures::release(&leased)
-    };
+    let release = ReleaseRefresh { next_due: Some(ms(at, 5_000)), ..fixtures::release(&leased) };
     applied(store.release_refresh(&leased.project, &leased.id, &release).await?)?;
     ensure_listed(store, &leased, later(at, 4_999), &[]).await?;
     ensure_listed(store, &leased, later(at, 5_000), &[1]).await
@@ -192,10 +164,7 @@ async fn a_release_moves_the_due_time(store: &dyn Store) -> Held {
 async fn a_release_can_end_the_due_time(store: &dyn Store) -> Held {
     let at = long_ago()?;
     let leased = leased_when_due(store, at).await?;
-    let release = ReleaseRefresh {
-        next_due: None,
-        ..fixtures::release(&leased)
-    };
+    let release = ReleaseRefresh { next_due: None, ..fixtures::release(&leased) };
     applied(store.release_refresh(&leased.project, &leased.id, &release).await?)?;
     ensure_listed(store, &leased, fixtures::start(), &[]).await
 }

@@ -33,15 +33,8 @@ fn until() -> crate::clock::Timestamp {
 
 async fn an_exchange_is_claimed_with_its_end(store: &dyn Store) -> Held {
     let flow = parked(store).await?;
-    ensure!(
-        store.claim_exchange(&flow, until(), start()).await?,
-        "the exchange of a parked flow is not claimed"
-    );
-    let expected = Flow {
-        status: FlowStatus::Exchanging,
-        exchange_until: Some(until()),
-        ..flow.clone()
-    };
+    ensure!(store.claim_exchange(&flow, until(), start()).await?, "the exchange of a parked flow is not claimed");
+    let expected = Flow { status: FlowStatus::Exchanging, exchange_until: Some(until()), ..flow.clone() };
     ensure_eq!(reread(store, &flow).await?, expected, "the flow");
     Ok(())
 }
@@ -51,27 +44,17 @@ async fn of_racing_exchanges_one_is_claimed(store: &dyn Store) -> Held {
     let ends = racers(|number| until() + Duration::milliseconds(i64::try_from(number).unwrap_or_default()));
     let claimed = race(&ends, |end| store.claim_exchange(&flow, *end, start())).await;
     let winner = one_winner(claimed, |claimed| *claimed)?;
-    ensure_eq!(
-        reread(store, &flow).await?.exchange_until.as_ref(),
-        ends.get(winner),
-        "the end of the exchange"
-    );
+    ensure_eq!(reread(store, &flow).await?.exchange_until.as_ref(), ends.get(winner), "the end of the exchange");
     Ok(())
 }
 
 async fn only_a_parked_flow_is_claimed(store: &dyn Store) -> Held {
     let failed = parked(store).await?;
-    store
-        .fail_flow(&failed, FlowStatus::Parked, "owner_mismatch", start())
-        .await?;
+    store.fail_flow(&failed, FlowStatus::Parked, "owner_mismatch", start()).await?;
     for flow in [pending(store).await?, exchanging(store).await?, failed] {
         let before = reread(store, &flow).await?;
         let claimed = store.claim_exchange(&flow, until(), start()).await?;
-        ensure!(
-            !claimed,
-            "the exchange of a flow that is {:?} is claimed",
-            before.status
-        );
+        ensure!(!claimed, "the exchange of a flow that is {:?} is claimed", before.status);
         ensure_eq!(reread(store, &flow).await?, before, "the flow");
     }
     Ok(())
@@ -80,9 +63,7 @@ async fn only_a_parked_flow_is_claimed(store: &dyn Store) -> Held {
 async fn no_exchange_is_claimed_after_the_completion_code_expired(store: &dyn Store) -> Held {
     let flow = parked(store).await?;
     let expiry = found(flow.completion_expires_at, "the expiry of the completion code")?;
-    let claimed = store
-        .claim_exchange(&flow, expiry + Duration::seconds(30), expiry)
-        .await?;
+    let claimed = store.claim_exchange(&flow, expiry + Duration::seconds(30), expiry).await?;
     ensure!(!claimed, "the exchange is claimed with an expired completion code");
     ensure_eq!(reread(store, &flow).await?, flow, "the flow");
     Ok(())
@@ -91,10 +72,7 @@ async fn no_exchange_is_claimed_after_the_completion_code_expired(store: &dyn St
 async fn a_released_exchange_can_be_claimed_again(store: &dyn Store) -> Held {
     let parked = parked(store).await?;
     let exchanging = claim(store, &parked).await?;
-    ensure!(
-        store.release_exchange(&exchanging).await?,
-        "the exchange is not released"
-    );
+    ensure!(store.release_exchange(&exchanging).await?, "the exchange is not released");
     ensure_eq!(reread(store, &parked).await?, parked, "the flow");
     claim(store, &parked).await?;
     Ok(())
@@ -102,20 +80,13 @@ async fn a_released_exchange_can_be_claimed_again(store: &dyn Store) -> Held {
 
 async fn of_racing_releases_one_wins(store: &dyn Store) -> Held {
     let flow = exchanging(store).await?;
-    one_winner(
-        race(&racers(|_| ()), |()| store.release_exchange(&flow)).await,
-        |released| *released,
-    )?;
+    one_winner(race(&racers(|_| ()), |()| store.release_exchange(&flow)).await, |released| *released)?;
     Ok(())
 }
 
 async fn only_an_exchange_is_released(store: &dyn Store) -> Held {
     for flow in [pending(store).await?, parked(store).await?] {
-        ensure!(
-            !store.release_exchange(&flow).await?,
-            "a flow that is {:?} is released",
-            flow.status
-        );
+        ensure!(!store.release_exchange(&flow).await?, "a flow that is {:?} is released", flow.status);
         ensure_eq!(reread(store, &flow).await?, flow, "the flow");
     }
     Ok(())
@@ -138,9 +109,7 @@ async fn a_completed_flow_has_its_credential_and_no_code(store: &dyn Store) -> H
     ensure_eq!(reread(store, &flow).await?, expected, "the flow");
     let stored = store.find_credential(&credential.project, &credential.id).await?;
     ensure_eq!(stored.as_ref(), Some(&credential), "the credential");
-    let taken = store
-        .is_name_taken(&credential.project, &credential.owner, &credential.name)
-        .await?;
+    let taken = store.is_name_taken(&credential.project, &credential.owner, &credential.name).await?;
     ensure!(taken, "the name is not taken");
     Ok(())
 }
@@ -150,32 +119,21 @@ async fn ensure_absent(store: &dyn Store, credential: &Credential) -> Held {
     let found = store.find_credential(&credential.project, &credential.id).await?;
     ensure_eq!(found, None, "the credential");
     let listed = store.list_credentials(&credential.project, 100, None).await?.items;
-    ensure!(
-        listed.iter().all(|other| other.id != credential.id),
-        "the credential is listed"
-    );
+    ensure!(listed.iter().all(|other| other.id != credential.id), "the credential is listed");
     Ok(())
 }
 
 async fn only_the_flow_that_is_exchanged_is_completed(store: &dyn Store) -> Held {
     let failed = exchanging(store).await?;
-    store
-        .fail_flow(&failed, FlowStatus::Exchanging, "invalid_grant", start())
-        .await?;
+    store.fail_flow(&failed, FlowStatus::Exchanging, "invalid_grant", start()).await?;
     for flow in [pending(store).await?, parked(store).await?, failed] {
         let before = reread(store, &flow).await?;
         let credential = fixtures::credential(&flow);
         let completion = store.complete_flow(&flow, &credential, start()).await?;
         ensure_eq!(completion, Completion::Lost, "the outcome");
         ensure_absent(store, &credential).await?;
-        let taken = store
-            .is_name_taken(&credential.project, &credential.owner, &credential.name)
-            .await?;
-        ensure!(
-            !taken,
-            "the name is taken although the flow that was {:?} is lost",
-            before.status
-        );
+        let taken = store.is_name_taken(&credential.project, &credential.owner, &credential.name).await?;
+        ensure!(!taken, "the name is taken although the flow that was {:?} is lost", before.status);
         ensure_eq!(reread(store, &flow).await?, before, "the flow");
     }
     Ok(())
@@ -184,31 +142,18 @@ async fn only_the_flow_that_is_exchanged_is_completed(store: &dyn Store) -> Held
 async fn of_racing_completions_one_is_done(store: &dyn Store) -> Held {
     let flow = exchanging(store).await?;
     let name = |number| format!("name {}", number % 2);
-    let credentials = racers(|number| Credential {
-        name: name(number),
-        ..fixtures::credential(&flow)
-    });
-    let completions = race(&credentials, |credential| {
-        store.complete_flow(&flow, credential, start())
-    })
-    .await;
+    let credentials = racers(|number| Credential { name: name(number), ..fixtures::credential(&flow) });
+    let completions = race(&credentials, |credential| store.complete_flow(&flow, credential, start())).await;
     let winner = one_winner(completions, |completion| *completion == Completion::Done)?;
     for (number, credential) in credentials.iter().enumerate() {
         if number == winner {
-            ensure_eq!(
-                reread(store, &flow).await?.credential.as_ref(),
-                Some(&credential.id),
-                "the flow's credential"
-            );
+            ensure_eq!(reread(store, &flow).await?.credential.as_ref(), Some(&credential.id), "the flow's credential");
         } else {
             ensure_absent(store, credential).await?;
         }
     }
     // Who lost the flow is told so, even where the name is taken as well: another name would not help.
-    let late = Credential {
-        name: name(winner),
-        ..fixtures::credential(&flow)
-    };
+    let late = Credential { name: name(winner), ..fixtures::credential(&flow) };
     let late = store.complete_flow(&flow, &late, start()).await?;
     ensure_eq!(late, Completion::Lost, "the outcome of a late completion");
     Ok(())
@@ -216,19 +161,14 @@ async fn of_racing_completions_one_is_done(store: &dyn Store) -> Held {
 
 /// A flow of the same project and owner that is being exchanged.
 async fn exchanging_of(store: &dyn Store, project: &ProjectId, owner: &str) -> Result<Flow, Broken> {
-    let session = Session {
-        owner: owner.to_owned(),
-        ..fixtures::session(project)
-    };
+    let session = Session { owner: owner.to_owned(), ..fixtures::session(project) };
     store.insert_session(&session).await?;
     claim(store, &park(store, &start_in(store, &session).await?).await?).await
 }
 
 async fn a_taken_name_leaves_the_flow_in_exchange(store: &dyn Store) -> Held {
     let first = exchanging(store).await?;
-    let done = store
-        .complete_flow(&first, &fixtures::credential(&first), start())
-        .await?;
+    let done = store.complete_flow(&first, &fixtures::credential(&first), start()).await?;
     ensure_eq!(done, Completion::Done, "the first outcome");
 
     let second = exchanging_of(store, &first.project, &first.owner).await?;
@@ -251,10 +191,7 @@ async fn of_racing_flows_one_gets_the_name(store: &dyn Store) -> Held {
         flows.push(exchanging_of(store, &session.project, &session.owner).await?);
     }
     let contenders: Vec<_> = flows.iter().map(|flow| (flow, fixtures::credential(flow))).collect();
-    let completions = race(&contenders, |(flow, credential)| {
-        store.complete_flow(flow, credential, start())
-    })
-    .await;
+    let completions = race(&contenders, |(flow, credential)| store.complete_flow(flow, credential, start())).await;
     one_winner(completions, |completion| *completion == Completion::Done)?;
     let credentials = store.list_credentials(&session.project, 100, None).await?.items;
     ensure_eq!(credentials.len(), 1, "the number of credentials of this name");
@@ -267,9 +204,7 @@ async fn a_name_is_free_for_other_owners_and_projects(store: &dyn Store) -> Held
     let other_owner = exchanging_of(store, &first.project, &fixtures::unique()).await?;
     let other_project = exchanging_of(store, &elsewhere, &first.owner).await?;
     for flow in [first, other_owner, other_project] {
-        let completion = store
-            .complete_flow(&flow, &fixtures::credential(&flow), start())
-            .await?;
+        let completion = store.complete_flow(&flow, &fixtures::credential(&flow), start()).await?;
         ensure_eq!(completion, Completion::Done, "the outcome");
     }
     Ok(())

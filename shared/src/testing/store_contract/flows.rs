@@ -43,26 +43,15 @@ async fn an_unknown_flow_is_not_found(store: &dyn Store) -> Held {
 async fn a_flow_is_not_found_under_another_project(store: &dyn Store) -> Held {
     let flow = pending(store).await?;
     let other = pending(store).await?;
-    ensure_eq!(
-        store.find_flow(&other.project, &flow.id).await?,
-        None,
-        "the flow under another project"
-    );
-    ensure_eq!(
-        store.find_flow(&flow.project, &FlowId::generate()).await?,
-        None,
-        "an unknown flow of its project"
-    );
+    ensure_eq!(store.find_flow(&other.project, &flow.id).await?, None, "the flow under another project");
+    ensure_eq!(store.find_flow(&flow.project, &FlowId::generate()).await?, None, "an unknown flow of its project");
     Ok(())
 }
 
 async fn a_start_is_noted_in_the_session(store: &dyn Store) -> Held {
     let session = session(store).await?;
     let flow = start_in(store, &session).await?;
-    let expected = Session {
-        flow: Some(flow.id),
-        ..session.clone()
-    };
+    let expected = Session { flow: Some(flow.id), ..session.clone() };
     ensure_eq!(reread_session(store, &session).await?, expected, "the session");
     Ok(())
 }
@@ -70,11 +59,7 @@ async fn a_start_is_noted_in_the_session(store: &dyn Store) -> Held {
 /// Checks that nothing of a refused start was written.
 async fn ensure_not_started(store: &dyn Store, flow: &Flow) -> Held {
     ensure_eq!(store.find_flow(&flow.project, &flow.id).await?, None, "the flow");
-    ensure_eq!(
-        store.find_flow_by_state(&flow.state_hash).await?,
-        None,
-        "the flow by its state"
-    );
+    ensure_eq!(store.find_flow_by_state(&flow.state_hash).await?, None, "the flow by its state");
     Ok(())
 }
 
@@ -82,16 +67,11 @@ async fn no_flow_starts_in_a_session_that_is_over(store: &dyn Store) -> Held {
     let session = session(store).await?;
     let flow = fixtures::flow(&session);
     for now in [session.expires_at, session.expires_at + Duration::days(1)] {
-        ensure!(
-            !store.start_flow(&flow, &session, now).await?,
-            "a flow starts in a session that is over"
-        );
+        ensure!(!store.start_flow(&flow, &session, now).await?, "a flow starts in a session that is over");
     }
     ensure_not_started(store, &flow).await?;
     ensure_eq!(reread_session(store, &session).await?, session, "the session");
-    let in_time = store
-        .start_flow(&flow, &session, session.expires_at - Duration::milliseconds(1))
-        .await?;
+    let in_time = store.start_flow(&flow, &session, session.expires_at - Duration::milliseconds(1)).await?;
     ensure!(in_time, "no flow starts in the last millisecond of a session");
     Ok(())
 }
@@ -102,16 +82,9 @@ async fn no_flow_starts_in_a_session_that_is_gone(store: &dyn Store) -> Held {
     let never_was = fixtures::session(&ProjectId::generate());
     for session in [session, never_was] {
         let flow = fixtures::flow(&session);
-        ensure!(
-            !store.start_flow(&flow, &session, start()).await?,
-            "a flow starts in no session"
-        );
+        ensure!(!store.start_flow(&flow, &session, start()).await?, "a flow starts in no session");
         ensure_not_started(store, &flow).await?;
-        ensure_eq!(
-            store.find_session(&session.project, &session.id).await?,
-            None,
-            "the session"
-        );
+        ensure_eq!(store.find_session(&session.project, &session.id).await?, None, "the session");
     }
     Ok(())
 }
@@ -124,18 +97,11 @@ async fn no_flow_starts_when_another_came_first(store: &dyn Store) -> Held {
     // Both calls read the session before the second flow was started.
     for stale in [fresh, after_first] {
         let late = fixtures::flow(&stale);
-        ensure!(
-            !store.start_flow(&late, &stale, start()).await?,
-            "a flow starts in a session as it no longer is"
-        );
+        ensure!(!store.start_flow(&late, &stale, start()).await?, "a flow starts in a session as it no longer is");
         ensure_not_started(store, &late).await?;
     }
     ensure_eq!(reread(store, &second).await?, second, "the flow that was started last");
-    ensure_eq!(
-        reread(store, &first).await?.status,
-        FlowStatus::Voided,
-        "the status of the first flow"
-    );
+    ensure_eq!(reread(store, &first).await?.status, FlowStatus::Voided, "the status of the first flow");
     Ok(())
 }
 
@@ -145,18 +111,10 @@ async fn race_to_start(store: &dyn Store, session: &Session) -> Held {
     let started = race(&flows, |flow| store.start_flow(flow, session, start())).await;
     let winner = one_winner(started, |started| *started)?;
     let noted = reread_session(store, session).await?.flow;
-    ensure_eq!(
-        noted.as_ref(),
-        flows.get(winner).map(|flow| &flow.id),
-        "the flow in the session"
-    );
+    ensure_eq!(noted.as_ref(), flows.get(winner).map(|flow| &flow.id), "the flow in the session");
     for (number, flow) in flows.iter().enumerate() {
         if number == winner {
-            ensure_eq!(
-                reread(store, flow).await?.status,
-                FlowStatus::Pending,
-                "the status of the winner"
-            );
+            ensure_eq!(reread(store, flow).await?.status, FlowStatus::Pending, "the status of the winner");
         } else {
             ensure_not_started(store, flow).await?;
         }
@@ -184,14 +142,7 @@ async fn a_newer_start_voids_the_earlier_flow(store: &dyn Store) -> Held {
     let (earlier, session) = started(store).await?;
     let newer = start_in(store, &session).await?;
     let voided = reread(store, &earlier).await?;
-    ensure_eq!(
-        voided,
-        Flow {
-            status: FlowStatus::Voided,
-            ..earlier.clone()
-        },
-        "the earlier flow"
-    );
+    ensure_eq!(voided, Flow { status: FlowStatus::Voided, ..earlier.clone() }, "the earlier flow");
     let parked = store.park_flow(&earlier, &fixtures::parking(start()), start()).await?;
     ensure!(!parked, "a voided flow is parked");
     ensure_eq!(reread(store, &newer).await?, newer, "the newer flow");
@@ -200,12 +151,7 @@ async fn a_newer_start_voids_the_earlier_flow(store: &dyn Store) -> Held {
 
 async fn a_newer_start_replaces_a_failed_flow(store: &dyn Store) -> Held {
     let (earlier, session) = started(store).await?;
-    ensure!(
-        store
-            .fail_flow(&earlier, FlowStatus::Pending, "access_denied", start())
-            .await?,
-        "the flow cannot fail"
-    );
+    ensure!(store.fail_flow(&earlier, FlowStatus::Pending, "access_denied", start()).await?, "the flow cannot fail");
     start_in(store, &session).await?;
     Ok(())
 }
@@ -234,9 +180,7 @@ async fn no_newer_start_while_the_earlier_flow_is_exchanged_or_completed(store: 
     let (earlier, session) = started(store).await?;
     let exchanging = claim(store, &park(store, &earlier).await?).await?;
     ensure_not_replaced(store, &session, &exchanging).await?;
-    let completion = store
-        .complete_flow(&exchanging, &fixtures::credential(&exchanging), start())
-        .await?;
+    let completion = store.complete_flow(&exchanging, &fixtures::credential(&exchanging), start()).await?;
     ensure_eq!(completion, Completion::Done, "the outcome of completing the flow");
     let completed = reread(store, &exchanging).await?;
     ensure_not_replaced(store, &session, &completed).await
@@ -246,25 +190,12 @@ async fn a_flow_is_started_once(store: &dyn Store) -> Held {
     for flow in [pending(store).await?, parked(store).await?, exchanging(store).await?] {
         let elsewhere = fixtures::session(&flow.project);
         store.insert_session(&elsewhere).await?;
-        let same_id = Flow {
-            id: flow.id.clone(),
-            ..fixtures::flow(&elsewhere)
-        };
-        let same_state = Flow {
-            state_hash: flow.state_hash.clone(),
-            ..fixtures::flow(&elsewhere)
-        };
+        let same_id = Flow { id: flow.id.clone(), ..fixtures::flow(&elsewhere) };
+        let same_state = Flow { state_hash: flow.state_hash.clone(), ..fixtures::flow(&elsewhere) };
         for again in [same_id, same_state] {
-            ensure!(
-                !store.start_flow(&again, &elsewhere, start()).await?,
-                "a flow is started twice"
-            );
+            ensure!(!store.start_flow(&again, &elsewhere, start()).await?, "a flow is started twice");
         }
-        ensure_eq!(
-            store.find_flow_by_state(&flow.state_hash).await?,
-            Some(flow),
-            "the flow by its state"
-        );
+        ensure_eq!(store.find_flow_by_state(&flow.state_hash).await?, Some(flow), "the flow by its state");
     }
     Ok(())
 }

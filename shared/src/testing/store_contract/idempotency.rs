@@ -19,20 +19,13 @@ checks!(dyn Store:
 );
 
 async fn ensure_begin(store: &dyn Store, record: &IdempotencyRecord, expected: Idempotent) -> Held {
-    ensure_eq!(
-        store.begin_idempotent(record, start()).await?,
-        expected,
-        "what is known about the call"
-    );
+    ensure_eq!(store.begin_idempotent(record, start()).await?, expected, "what is known about the call");
     Ok(())
 }
 
 /// The same key with another body.
 fn other_body(record: &IdempotencyRecord) -> IdempotencyRecord {
-    IdempotencyRecord {
-        body_hash: fixtures::unique_hash(),
-        ..record.clone()
-    }
+    IdempotencyRecord { body_hash: fixtures::unique_hash(), ..record.clone() }
 }
 
 async fn a_new_call_begins(store: &dyn Store) -> Held {
@@ -86,20 +79,10 @@ async fn a_call_that_never_ended_begins_anew_after_a_minute(store: &dyn Store) -
     let record = fixtures::idempotency_record();
     ensure_begin(store, &record, Idempotent::Begun).await?;
     let minute = start() + Duration::minutes(1);
-    let before = store
-        .begin_idempotent(&record, minute - Duration::milliseconds(1))
-        .await?;
+    let before = store.begin_idempotent(&record, minute - Duration::milliseconds(1)).await?;
     ensure_eq!(before, Idempotent::UnderWay, "what is known within the minute");
-    ensure_eq!(
-        store.begin_idempotent(&record, minute).await?,
-        Idempotent::Begun,
-        "what is known after it"
-    );
-    ensure_eq!(
-        store.begin_idempotent(&record, minute).await?,
-        Idempotent::UnderWay,
-        "what is known then"
-    );
+    ensure_eq!(store.begin_idempotent(&record, minute).await?, Idempotent::Begun, "what is known after it");
+    ensure_eq!(store.begin_idempotent(&record, minute).await?, Idempotent::UnderWay, "what is known then");
     Ok(())
 }
 
@@ -109,34 +92,16 @@ async fn a_forgotten_call_begins_anew(store: &dyn Store) -> Held {
     ensure_begin(store, &record, Idempotent::Begun).await?;
     store.finish_idempotent(&record, &answer).await?;
     let last = record.expires_at - Duration::milliseconds(1);
-    ensure_eq!(
-        store.begin_idempotent(&record, last).await?,
-        Idempotent::Answered(answer),
-        "what is known before"
-    );
-    let anew = IdempotencyRecord {
-        expires_at: record.expires_at + Duration::days(1),
-        ..other_body(&record)
-    };
-    ensure_eq!(
-        store.begin_idempotent(&anew, record.expires_at).await?,
-        Idempotent::Begun,
-        "what is known after"
-    );
-    ensure_eq!(
-        store.begin_idempotent(&anew, record.expires_at).await?,
-        Idempotent::UnderWay,
-        "what is known then"
-    );
+    ensure_eq!(store.begin_idempotent(&record, last).await?, Idempotent::Answered(answer), "what is known before");
+    let anew = IdempotencyRecord { expires_at: record.expires_at + Duration::days(1), ..other_body(&record) };
+    ensure_eq!(store.begin_idempotent(&anew, record.expires_at).await?, Idempotent::Begun, "what is known after");
+    ensure_eq!(store.begin_idempotent(&anew, record.expires_at).await?, Idempotent::UnderWay, "what is known then");
     Ok(())
 }
 
 async fn calls_do_not_mix(store: &dyn Store) -> Held {
     let first = fixtures::idempotency_record();
-    let second = IdempotencyRecord {
-        body_hash: first.body_hash.clone(),
-        ..fixtures::idempotency_record()
-    };
+    let second = IdempotencyRecord { body_hash: first.body_hash.clone(), ..fixtures::idempotency_record() };
     ensure_begin(store, &first, Idempotent::Begun).await?;
     ensure_begin(store, &second, Idempotent::Begun).await?;
     store.finish_idempotent(&first, &fixtures::sealed()).await?;

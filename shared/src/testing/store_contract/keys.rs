@@ -29,10 +29,7 @@ fn key() -> ApiKey {
 }
 
 async fn listed(store: &dyn Store) -> Result<Vec<ApiKey>, Broken> {
-    walk(25, |cursor: Option<String>| async move {
-        store.list_keys(25, cursor.as_deref()).await
-    })
-    .await
+    walk(25, |cursor: Option<String>| async move { store.list_keys(25, cursor.as_deref()).await }).await
 }
 
 async fn a_key_is_found_by_its_hash_as_it_was_inserted(store: &dyn Store) -> Held {
@@ -50,45 +47,25 @@ async fn a_key_is_found_by_its_hash_as_it_was_inserted(store: &dyn Store) -> Hel
 
 async fn an_unknown_key_is_not_found(store: &dyn Store) -> Held {
     ensure_eq!(store.find_key(&fixtures::unique_hash()).await?, None, "an unknown key");
-    ensure!(
-        !store.delete_key(&KeyId::generate()).await?,
-        "a key that never was is deleted"
-    );
+    ensure!(!store.delete_key(&KeyId::generate()).await?, "a key that never was is deleted");
     Ok(())
 }
 
 async fn a_hash_is_inserted_once(store: &dyn Store) -> Held {
     let first = key();
     store.insert_key(&first).await?;
-    let second = ApiKey {
-        hash: first.hash.clone(),
-        ..key()
-    };
-    ensure_eq!(
-        store.insert_key(&second).await,
-        Err(StoreError::AlreadyExists),
-        "the second insert"
-    );
+    let second = ApiKey { hash: first.hash.clone(), ..key() };
+    ensure_eq!(store.insert_key(&second).await, Err(StoreError::AlreadyExists), "the second insert");
     ensure_eq!(store.find_key(&first.hash).await?, Some(first), "the key");
-    ensure!(
-        listed(store).await?.iter().all(|key| key.id != second.id),
-        "the refused key is listed"
-    );
+    ensure!(listed(store).await?.iter().all(|key| key.id != second.id), "the refused key is listed");
     Ok(())
 }
 
 async fn a_key_id_is_inserted_once(store: &dyn Store) -> Held {
     let first = key();
     store.insert_key(&first).await?;
-    let second = ApiKey {
-        id: first.id.clone(),
-        ..key()
-    };
-    ensure_eq!(
-        store.insert_key(&second).await,
-        Err(StoreError::AlreadyExists),
-        "the second insert"
-    );
+    let second = ApiKey { id: first.id.clone(), ..key() };
+    ensure_eq!(store.insert_key(&second).await, Err(StoreError::AlreadyExists), "the second insert");
     ensure_eq!(store.find_key(&second.hash).await?, None, "the refused key");
     Ok(())
 }
@@ -104,24 +81,13 @@ async fn a_put_adds_a_key(store: &dyn Store) -> Held {
 async fn a_put_replaces_the_key_of_the_same_hash(store: &dyn Store) -> Held {
     let first = key();
     store.insert_key(&first).await?;
-    let same_id = ApiKey {
-        name: "renamed".to_owned(),
-        permissions: Vec::new(),
-        ..first.clone()
-    };
-    let other_id = ApiKey {
-        hash: first.hash.clone(),
-        ..key()
-    };
+    let same_id = ApiKey { name: "renamed".to_owned(), permissions: Vec::new(), ..first.clone() };
+    let other_id = ApiKey { hash: first.hash.clone(), ..key() };
     for replacement in [same_id, other_id.clone()] {
         store.put_key(&replacement).await?;
         ensure_eq!(store.find_key(&first.hash).await?, Some(replacement), "the key");
     }
-    let of_hash: Vec<_> = listed(store)
-        .await?
-        .into_iter()
-        .filter(|key| key.hash == first.hash)
-        .collect();
+    let of_hash: Vec<_> = listed(store).await?.into_iter().filter(|key| key.hash == first.hash).collect();
     ensure_eq!(of_hash, [other_id], "the keys of this hash in the list");
     ensure!(!store.delete_key(&first.id).await?, "the replaced key can be deleted");
     Ok(())
@@ -129,17 +95,10 @@ async fn a_put_replaces_the_key_of_the_same_hash(store: &dyn Store) -> Held {
 
 async fn after_racing_puts_one_key_has_the_hash(store: &dyn Store) -> Held {
     let hash = fixtures::unique_hash();
-    let keys = racers(|_| ApiKey {
-        hash: hash.clone(),
-        ..key()
-    });
+    let keys = racers(|_| ApiKey { hash: hash.clone(), ..key() });
     race(&keys, |key| store.put_key(key)).await;
     let stored = found(store.find_key(&hash).await?, "the key")?;
-    let of_hash: Vec<_> = listed(store)
-        .await?
-        .into_iter()
-        .filter(|key| key.hash == hash)
-        .collect();
+    let of_hash: Vec<_> = listed(store).await?.into_iter().filter(|key| key.hash == hash).collect();
     ensure_eq!(of_hash, [stored], "the keys of this hash in the list");
     Ok(())
 }
@@ -147,10 +106,7 @@ async fn after_racing_puts_one_key_has_the_hash(store: &dyn Store) -> Held {
 async fn a_put_never_takes_the_id_of_another_hash(store: &dyn Store) -> Held {
     let first = key();
     store.insert_key(&first).await?;
-    let second = ApiKey {
-        id: first.id.clone(),
-        ..key()
-    };
+    let second = ApiKey { id: first.id.clone(), ..key() };
     ensure_eq!(store.put_key(&second).await, Err(StoreError::AlreadyExists), "the put");
     ensure_eq!(store.find_key(&second.hash).await?, None, "the refused key");
     ensure!(store.delete_key(&first.id).await?, "the first key cannot be deleted");
@@ -163,10 +119,7 @@ async fn a_deleted_key_is_gone(store: &dyn Store) -> Held {
     store.insert_key(&key).await?;
     ensure!(store.delete_key(&key.id).await?, "a key is not deleted");
     ensure_eq!(store.find_key(&key.hash).await?, None, "the deleted key");
-    ensure!(
-        listed(store).await?.iter().all(|other| other.id != key.id),
-        "the deleted key is listed"
-    );
+    ensure!(listed(store).await?.iter().all(|other| other.id != key.id), "the deleted key is listed");
     ensure!(!store.delete_key(&key.id).await?, "a key is deleted twice");
     Ok(())
 }

@@ -32,11 +32,7 @@ async fn a_project_is_found_as_it_was_inserted(store: &dyn Store) -> Held {
 }
 
 async fn an_unknown_project_is_not_found(store: &dyn Store) -> Held {
-    ensure_eq!(
-        store.find_project(&ProjectId::generate()).await?,
-        None,
-        "an unknown project"
-    );
+    ensure_eq!(store.find_project(&ProjectId::generate()).await?, None, "an unknown project");
     Ok(())
 }
 
@@ -45,19 +41,11 @@ async fn a_project_is_inserted_once(store: &dyn Store) -> Held {
     store.insert_project(&project).await?;
     let mut again = fixtures::project();
     again.id = project.id.clone();
-    ensure_eq!(
-        store.insert_project(&again).await,
-        Err(StoreError::AlreadyExists),
-        "the second insert"
-    );
+    ensure_eq!(store.insert_project(&again).await, Err(StoreError::AlreadyExists), "the second insert");
     ensure_eq!(store.find_project(&project.id).await?, Some(project), "the project");
     // Nothing of the refused insert is left: its slug is free.
     again.id = ProjectId::generate();
-    ensure_eq!(
-        store.insert_project(&again).await,
-        Ok(()),
-        "an insert with the refused project's slug"
-    );
+    ensure_eq!(store.insert_project(&again).await, Ok(()), "an insert with the refused project's slug");
     Ok(())
 }
 
@@ -66,31 +54,18 @@ async fn a_slug_is_taken_once(store: &dyn Store) -> Held {
     store.insert_project(&project).await?;
     let mut second = fixtures::project();
     second.slug.clone_from(&project.slug);
-    ensure_eq!(
-        store.insert_project(&second).await,
-        Err(StoreError::AlreadyExists),
-        "the second insert"
-    );
+    ensure_eq!(store.insert_project(&second).await, Err(StoreError::AlreadyExists), "the second insert");
     ensure_eq!(store.find_project(&second.id).await?, None, "the refused project");
     Ok(())
 }
 
 async fn of_racing_projects_one_has_the_slug(store: &dyn Store) -> Held {
     let slug = fixtures::project().slug;
-    let projects = racers(|_| Project {
-        slug: slug.clone(),
-        ..fixtures::project()
-    });
-    let winner = one_winner(race(&projects, |project| store.insert_project(project)).await, |()| {
-        true
-    })?;
+    let projects = racers(|_| Project { slug: slug.clone(), ..fixtures::project() });
+    let winner = one_winner(race(&projects, |project| store.insert_project(project)).await, |()| true)?;
     for (number, project) in projects.iter().enumerate() {
         let found = store.find_project(&project.id).await?;
-        ensure_eq!(
-            found.as_ref(),
-            (number == winner).then_some(project),
-            "a project of the race"
-        );
+        ensure_eq!(found.as_ref(), (number == winner).then_some(project), "a project of the race");
     }
     Ok(())
 }
@@ -109,11 +84,7 @@ async fn an_update_replaces_a_project(store: &dyn Store) -> Held {
 
 async fn an_update_of_an_unknown_project_is_refused(store: &dyn Store) -> Held {
     let project = fixtures::project();
-    ensure_eq!(
-        store.update_project(&project).await,
-        Err(StoreError::Changed),
-        "the update"
-    );
+    ensure_eq!(store.update_project(&project).await, Err(StoreError::Changed), "the update");
     ensure_eq!(store.find_project(&project.id).await?, None, "the project");
     Ok(())
 }
@@ -123,10 +94,7 @@ async fn a_slug_stays_with_its_project(store: &dyn Store) -> Held {
     store.insert_project(&project).await?;
     let mut changed = project.clone();
     changed.slug = fixtures::project().slug;
-    ensure!(
-        store.update_project(&changed).await.is_err(),
-        "an update changes the slug"
-    );
+    ensure!(store.update_project(&changed).await.is_err(), "an update changes the slug");
     let stored = found(store.find_project(&project.id).await?, "the project")?;
     ensure_eq!(stored.slug, project.slug, "the slug");
     Ok(())

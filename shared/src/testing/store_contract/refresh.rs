@@ -27,29 +27,20 @@ checks!(dyn Store:
 /// The first millisecond after the lease of a credential.
 fn after_lease(leased: &Credential) -> Result<Timestamp, Broken> {
     let until = found(leased.lease.as_ref(), "the lease")?.until_ms;
-    found(
-        chrono::DateTime::from_timestamp_millis(until + 1),
-        "the end of the lease",
-    )
+    found(chrono::DateTime::from_timestamp_millis(until + 1), "the end of the lease")
 }
 
 /// What a worker writes who finds the attempt that a credential shows.
 fn take_over(leased: &Credential, now: Timestamp) -> AcquireRefresh {
     let take_over = leased.intent.as_ref().map(|intent| intent.attempt.clone());
-    AcquireRefresh {
-        take_over,
-        ..fixtures::acquire(leased, now)
-    }
+    AcquireRefresh { take_over, ..fixtures::acquire(leased, now) }
 }
 
 /// What a credential is after a worker took its lease.
 fn with_lease(before: &Credential, by: &AcquireRefresh) -> Credential {
     Credential {
         fence: before.fence + 1,
-        lease: Some(Lease {
-            owner: by.owner.clone(),
-            until_ms: by.until.timestamp_millis(),
-        }),
+        lease: Some(Lease { owner: by.owner.clone(), until_ms: by.until.timestamp_millis() }),
         intent: Some(Intent {
             attempt: by.attempt.clone(),
             base_gen: by.generation,
@@ -72,37 +63,22 @@ async fn lease_fence_and_intent_are_taken_in_one_step(store: &dyn Store) -> Held
     let acquire = fixtures::acquire(&before, start());
     let after = applied(store.acquire_refresh(&before.project, &before.id, &acquire).await?)?;
     ensure_eq!(after, with_lease(&before, &acquire), "the item that is returned");
-    ensure_eq!(
-        reread_credential(store, &before).await?,
-        after,
-        "the item that is stored"
-    );
+    ensure_eq!(reread_credential(store, &before).await?, after, "the item that is stored");
     Ok(())
 }
 
 async fn race_for_lease(store: &dyn Store, before: &Credential, workers: &[AcquireRefresh]) -> Held {
-    let results = race(workers, |worker| {
-        store.acquire_refresh(&before.project, &before.id, worker)
-    })
-    .await;
+    let results = race(workers, |worker| store.acquire_refresh(&before.project, &before.id, worker)).await;
     for refused in results.iter().filter_map(|result| match result {
         Ok(Attempted::Refused(old)) => Some(old),
         _ => None,
     }) {
         let fence = refused.as_ref().map(|old| old.fence);
-        ensure_eq!(
-            fence,
-            Some(before.fence + 1),
-            "the fence in the image that a loser gets"
-        );
+        ensure_eq!(fence, Some(before.fence + 1), "the fence in the image that a loser gets");
     }
     let winner = one_winner(results, |attempted| matches!(attempted, Attempted::Applied(_)))?;
     let expected = workers.get(winner).map(|worker| with_lease(before, worker));
-    ensure_eq!(
-        Some(reread_credential(store, before).await?),
-        expected,
-        "the item after the race"
-    );
+    ensure_eq!(Some(reread_credential(store, before).await?), expected, "the item after the race");
     Ok(())
 }
 
@@ -146,16 +122,10 @@ async fn an_attempt_that_is_left_is_taken_over_after_its_lease(store: &dyn Store
 async fn only_the_attempt_that_is_there_is_taken_over(store: &dyn Store) -> Held {
     let dead = leased(store).await?;
     let now = after_lease(&dead)?;
-    let other = AcquireRefresh {
-        take_over: Some(fixtures::unique()),
-        ..fixtures::acquire(&dead, now)
-    };
+    let other = AcquireRefresh { take_over: Some(fixtures::unique()), ..fixtures::acquire(&dead, now) };
     refused(store, &dead, &other).await?;
     let idle = credential(store).await?;
-    let nobody = AcquireRefresh {
-        take_over: Some(fixtures::unique()),
-        ..fixtures::acquire(&idle, now)
-    };
+    let nobody = AcquireRefresh { take_over: Some(fixtures::unique()), ..fixtures::acquire(&idle, now) };
     refused(store, &idle, &nobody).await
 }
 
@@ -164,24 +134,8 @@ async fn no_lease_on_another_generation(store: &dyn Store) -> Held {
     let dead = leased(store).await?;
     let now = after_lease(&dead)?;
     for generation in [0, 2] {
-        refused(
-            store,
-            &idle,
-            &AcquireRefresh {
-                generation,
-                ..fixtures::acquire(&idle, now)
-            },
-        )
-        .await?;
-        refused(
-            store,
-            &dead,
-            &AcquireRefresh {
-                generation,
-                ..take_over(&dead, now)
-            },
-        )
-        .await?;
+        refused(store, &idle, &AcquireRefresh { generation, ..fixtures::acquire(&idle, now) }).await?;
+        refused(store, &dead, &AcquireRefresh { generation, ..take_over(&dead, now) }).await?;
     }
     Ok(())
 }
@@ -189,10 +143,7 @@ async fn no_lease_on_another_generation(store: &dyn Store) -> Held {
 /// A credential that an attempt left in this status, with nothing in the air.
 async fn credential_that_is(store: &dyn Store, status: CredentialStatus) -> Result<Credential, Broken> {
     let leased = leased(store).await?;
-    let release = ReleaseRefresh {
-        status,
-        ..fixtures::release(&leased)
-    };
+    let release = ReleaseRefresh { status, ..fixtures::release(&leased) };
     applied(store.release_refresh(&leased.project, &leased.id, &release).await?)
 }
 
@@ -214,17 +165,12 @@ async fn a_failing_credential_can_be_leased(store: &dyn Store) -> Held {
 async fn no_lease_under_another_project(store: &dyn Store) -> Held {
     let (mine, other) = (credential(store).await?, credential(store).await?);
     let worker = fixtures::acquire(&mine, start());
-    for (project, id) in [
-        (&other.project, &mine.id),
-        (&ProjectId::generate(), &mine.id),
-        (&mine.project, &CredentialId::generate()),
-    ] {
+    for (project, id) in
+        [(&other.project, &mine.id), (&ProjectId::generate(), &mine.id), (&mine.project, &CredentialId::generate())]
+    {
         let attempted = store.acquire_refresh(project, id, &worker).await?;
         ensure_eq!(attempted, Attempted::Refused(None), "the lease of what is not there");
-        ensure!(
-            store.find_credential(project, id).await?.is_none(),
-            "the refused lease leaves an item"
-        );
+        ensure!(store.find_credential(project, id).await?.is_none(), "the refused lease leaves an item");
     }
     ensure_eq!(reread_credential(store, &mine).await?, mine, "the credential");
     Ok(())

@@ -52,33 +52,19 @@ async fn a_release_ends_the_attempt(store: &dyn Store) -> Held {
     let failure = failure(&leased);
     let after = released(store, &leased, &failure).await?;
     ensure_eq!(after, without_lease(&leased, &failure), "the item that is returned");
-    ensure_eq!(
-        reread_credential(store, &leased).await?,
-        after,
-        "the item that is stored"
-    );
+    ensure_eq!(reread_credential(store, &leased).await?, after, "the item that is stored");
 
     let again = acquire(store, &after, &fixtures::acquire(&after, start())).await?;
-    let harmless = ReleaseRefresh {
-        fails: 0,
-        ..fixtures::release(&again)
-    };
+    let harmless = ReleaseRefresh { fails: 0, ..fixtures::release(&again) };
     let after = released(store, &again, &harmless).await?;
-    ensure_eq!(
-        after,
-        without_lease(&again, &harmless),
-        "the item after a release without a failure"
-    );
+    ensure_eq!(after, without_lease(&again, &harmless), "the item after a release without a failure");
     Ok(())
 }
 
 async fn a_release_can_keep_the_intent(store: &dyn Store) -> Held {
     for outcome in [Outcome::Unknown, Outcome::Prepared] {
         let leased = leased(store).await?;
-        let unknown = ReleaseRefresh {
-            keep_intent: Some(outcome),
-            ..failure(&leased)
-        };
+        let unknown = ReleaseRefresh { keep_intent: Some(outcome), ..failure(&leased) };
         let after = released(store, &leased, &unknown).await?;
         ensure_eq!(after, without_lease(&leased, &unknown), "the item");
     }
@@ -87,10 +73,7 @@ async fn a_release_can_keep_the_intent(store: &dyn Store) -> Held {
 
 async fn a_kept_intent_is_taken_over_at_once(store: &dyn Store) -> Held {
     let leased = leased(store).await?;
-    let unknown = ReleaseRefresh {
-        keep_intent: Some(Outcome::Unknown),
-        ..fixtures::release(&leased)
-    };
+    let unknown = ReleaseRefresh { keep_intent: Some(Outcome::Unknown), ..fixtures::release(&leased) };
     let left = released(store, &leased, &unknown).await?;
     let ignorant = fixtures::acquire(&left, start());
     let attempted = store.acquire_refresh(&left.project, &left.id, &ignorant).await?;
@@ -102,35 +85,17 @@ async fn a_kept_intent_is_taken_over_at_once(store: &dyn Store) -> Held {
 
 async fn no_release_under_an_older_fence(store: &dyn Store) -> Held {
     let before = overtaken(store, &leased(store).await?).await?;
-    release_refused(
-        store,
-        &before,
-        &ReleaseRefresh {
-            fence: before.fence - 1,
-            ..failure(&before)
-        },
-    )
-    .await
+    release_refused(store, &before, &ReleaseRefresh { fence: before.fence - 1, ..failure(&before) }).await
 }
 
 async fn no_release_of_another_attempt(store: &dyn Store) -> Held {
     let before = leased(store).await?;
-    release_refused(
-        store,
-        &before,
-        &ReleaseRefresh {
-            attempt: fixtures::unique(),
-            ..failure(&before)
-        },
-    )
-    .await
+    release_refused(store, &before, &ReleaseRefresh { attempt: fixtures::unique(), ..failure(&before) }).await
 }
 
 async fn no_release_under_another_project(store: &dyn Store) -> Held {
     let mine = leased(store).await?;
-    let attempted = store
-        .release_refresh(&ProjectId::generate(), &mine.id, &failure(&mine))
-        .await?;
+    let attempted = store.release_refresh(&ProjectId::generate(), &mine.id, &failure(&mine)).await?;
     ensure_eq!(attempted, Attempted::Refused(None), "the release of what is not there");
     ensure_eq!(reread_credential(store, &mine).await?, mine, "the credential");
     Ok(())

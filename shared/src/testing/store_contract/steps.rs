@@ -38,10 +38,7 @@ pub fn found<T>(object: Option<T>, what: &str) -> Result<T, Broken> {
 /// Starts a flow in a session.
 pub async fn start_in(store: &dyn Store, session: &Session) -> Result<Flow, Broken> {
     let flow = fixtures::flow(session);
-    ensure!(
-        store.start_flow(&flow, session, start()).await?,
-        "a flow of a live session is not started"
-    );
+    ensure!(store.start_flow(&flow, session, start()).await?, "a flow of a live session is not started");
     Ok(flow)
 }
 
@@ -64,9 +61,7 @@ pub async fn parked(store: &dyn Store) -> Result<Flow, Broken> {
 
 /// Begins the exchange of a parked flow.
 pub async fn claim(store: &dyn Store, flow: &Flow) -> Result<Flow, Broken> {
-    let claimed = store
-        .claim_exchange(flow, start() + Duration::seconds(30), start())
-        .await?;
+    let claimed = store.claim_exchange(flow, start() + Duration::seconds(30), start()).await?;
     ensure!(claimed, "the exchange of a parked flow is not claimed");
     reread(store, flow).await
 }
@@ -101,10 +96,7 @@ pub async fn credential(store: &dyn Store) -> Result<Credential, Broken> {
 
 /// The credential as it is stored now.
 pub async fn reread_credential(store: &dyn Store, credential: &Credential) -> Result<Credential, Broken> {
-    found(
-        store.find_credential(&credential.project, &credential.id).await?,
-        "the credential",
-    )
+    found(store.find_credential(&credential.project, &credential.id).await?, "the credential")
 }
 
 /// What a conditional update of the refresh record must have done.
@@ -121,11 +113,7 @@ pub async fn ensure_refused(store: &dyn Store, attempted: Attempted, before: &Cr
         return Err(Broken::new("it is applied".to_owned()));
     };
     ensure_eq!(old.as_deref(), Some(before), "the image that comes with the refusal");
-    ensure_eq!(
-        &reread_credential(store, before).await?,
-        before,
-        "the item after the refusal"
-    );
+    ensure_eq!(&reread_credential(store, before).await?, before, "the item after the refusal");
     Ok(())
 }
 
@@ -144,15 +132,7 @@ pub async fn leased(store: &dyn Store) -> Result<Credential, Broken> {
 pub async fn overtaken(store: &dyn Store, dead: &Credential) -> Result<Credential, Broken> {
     let take_over = dead.intent.as_ref().map(|intent| intent.attempt.clone());
     let later = start() + Duration::hours(1);
-    acquire(
-        store,
-        dead,
-        &AcquireRefresh {
-            take_over,
-            ..fixtures::acquire(dead, later)
-        },
-    )
-    .await
+    acquire(store, dead, &AcquireRefresh { take_over, ..fixtures::acquire(dead, later) }).await
 }
 
 /// Ends an attempt without tokens.
@@ -169,10 +149,7 @@ where
     let mut last = None;
     for _ in 0..PAGES {
         let page = page(last.clone()).await?;
-        ensure!(
-            page.items.len() <= usize::try_from(limit)?,
-            "a page is longer than its limit"
-        );
+        ensure!(page.items.len() <= usize::try_from(limit)?, "a page is longer than its limit");
         all.extend(page.items);
         if page.next.is_none() {
             return Ok(all);
@@ -185,10 +162,7 @@ where
 
 /// Checks that ids come in order, each once, and that these are among them.
 pub fn ensure_listed<I: Ord + Clone + std::fmt::Debug>(listed: &[I], expected: &[I]) -> Result<(), Broken> {
-    ensure!(
-        listed.is_sorted_by(|a, b| a < b),
-        "the list is not in the order of ids, each once: {listed:?}"
-    );
+    ensure!(listed.is_sorted_by(|a, b| a < b), "the list is not in the order of ids, each once: {listed:?}");
     let missing: Vec<_> = expected.iter().filter(|id| !listed.contains(id)).collect();
     ensure!(missing.is_empty(), "these are not listed: {missing:?}");
     Ok(())

@@ -21,15 +21,8 @@ async fn secrets_in(directory: Option<&Path>) -> (Engines, SecretsManager) {
 }
 
 async fn put(secrets: &SecretsManager, token: &str, value: &str) -> Result<(), String> {
-    let put = secrets
-        .put_secret_value()
-        .secret_id(NAME)
-        .client_request_token(token)
-        .secret_string(value)
-        .send()
-        .await;
-    put.map(drop)
-        .map_err(|error| error.code().unwrap_or_default().to_owned())
+    let put = secrets.put_secret_value().secret_id(NAME).client_request_token(token).secret_string(value).send().await;
+    put.map(drop).map_err(|error| error.code().unwrap_or_default().to_owned())
 }
 
 /// The version that `AWSCURRENT` names and its value.
@@ -39,24 +32,12 @@ async fn current(secrets: &SecretsManager) -> (String, String) {
 }
 
 async fn value_of(secrets: &SecretsManager, id: &str) -> Option<String> {
-    secrets
-        .get_secret_value()
-        .secret_id(NAME)
-        .version_id(id)
-        .send()
-        .await
-        .ok()?
-        .secret_string
+    secrets.get_secret_value().secret_id(NAME).version_id(id).send().await.ok()?.secret_string
 }
 
 fn append(file: &Path, bytes: &[u8]) {
     use std::io::Write as _;
-    std::fs::OpenOptions::new()
-        .append(true)
-        .open(file)
-        .unwrap()
-        .write_all(bytes)
-        .unwrap();
+    std::fs::OpenOptions::new().append(true).open(file).unwrap().write_all(bytes).unwrap();
 }
 
 #[tokio::test]
@@ -75,11 +56,7 @@ async fn secrets_survive_a_restart_and_a_journal_line_cut_short() {
     let (engines, secrets) = secrets_in(Some(data.path())).await;
     assert_eq!(current(&secrets).await, (version(2), "two".to_owned()));
     assert_eq!(value_of(&secrets, &version(1)).await.as_deref(), Some("one"));
-    assert_eq!(
-        std::fs::metadata(&journal).unwrap().len(),
-        0,
-        "folded into the snapshot"
-    );
+    assert_eq!(std::fs::metadata(&journal).unwrap().len(), 0, "folded into the snapshot");
     put(&secrets, &version(3), "three").await.unwrap();
     engines.shutdown().await;
 
@@ -92,10 +69,7 @@ async fn secrets_survive_a_restart_and_a_journal_line_cut_short() {
 async fn a_damaged_journal_is_refused_and_not_quoted() {
     let data = TempDir::new().unwrap();
     drop(secrets_in(Some(data.path())).await);
-    append(
-        &data.path().join("secrets.journal"),
-        b"{\"name\":\"a\",\"secret\":\"hunter2\"}\n{}\n",
-    );
+    append(&data.path().join("secrets.journal"), b"{\"name\":\"a\",\"secret\":\"hunter2\"}\n{}\n");
     let error = format!("{:#}", Engines::start(Some(data.path())).await.err().unwrap());
     assert!(error.contains("secrets.journal is damaged"), "{error}");
     assert!(!error.contains("hunter2"), "{error}");
@@ -106,13 +80,7 @@ async fn files_are_for_their_owner_only_and_for_one_process() {
     let parent = TempDir::new().unwrap();
     let data = parent.path().join("data");
     let (engines, secrets) = secrets_in(Some(&data)).await;
-    secrets
-        .create_secret()
-        .name(NAME)
-        .secret_string("one")
-        .send()
-        .await
-        .unwrap();
+    secrets.create_secret().name(NAME).secret_string("one").send().await.unwrap();
     assert!(Engines::start(Some(&data)).await.is_err(), "in use");
 
     let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
@@ -130,24 +98,11 @@ async fn a_known_version_is_put_again_only_with_the_same_value() {
     secrets.create_secret().name(NAME).send().await.unwrap();
     put(&secrets, &version(1), "one").await.unwrap();
     put(&secrets, &version(2), "two").await.unwrap();
-    assert_eq!(
-        put(&secrets, &version(1), "other").await.unwrap_err(),
-        "ResourceExistsException"
-    );
+    assert_eq!(put(&secrets, &version(1), "other").await.unwrap_err(), "ResourceExistsException");
     put(&secrets, &version(1), "one").await.unwrap();
-    assert_eq!(
-        current(&secrets).await,
-        (version(2), "two".to_owned()),
-        "no label moved"
-    );
-    assert_eq!(
-        put(&secrets, "short", "three").await.unwrap_err(),
-        "InvalidParameterException"
-    );
-    assert_eq!(
-        put(&secrets, &version(3), &"x".repeat(65_537)).await.unwrap_err(),
-        "InvalidParameterException"
-    );
+    assert_eq!(current(&secrets).await, (version(2), "two".to_owned()), "no label moved");
+    assert_eq!(put(&secrets, "short", "three").await.unwrap_err(), "InvalidParameterException");
+    assert_eq!(put(&secrets, &version(3), &"x".repeat(65_537)).await.unwrap_err(), "InvalidParameterException");
 }
 
 #[tokio::test]
@@ -155,18 +110,10 @@ async fn superseded_versions_stay_readable_and_the_oldest_are_dropped() {
     let (_engines, secrets) = secrets_in(None).await;
     secrets.create_secret().name(NAME).send().await.unwrap();
     for number in 1..=25 {
-        put(&secrets, &version(number), &format!("value {number}"))
-            .await
-            .unwrap();
+        put(&secrets, &version(number), &format!("value {number}")).await.unwrap();
     }
     // 25 is AWSCURRENT, 24 AWSPREVIOUS, and 20 without a label are kept.
-    let previous = secrets
-        .get_secret_value()
-        .secret_id(NAME)
-        .version_stage("AWSPREVIOUS")
-        .send()
-        .await
-        .unwrap();
+    let previous = secrets.get_secret_value().secret_id(NAME).version_stage("AWSPREVIOUS").send().await.unwrap();
     assert_eq!(previous.version_id, Some(version(24)));
     assert_eq!(value_of(&secrets, &version(4)).await.as_deref(), Some("value 4"));
     assert_eq!(value_of(&secrets, &version(3)).await, None);
@@ -176,57 +123,21 @@ async fn superseded_versions_stay_readable_and_the_oldest_are_dropped() {
 async fn a_deleted_secret_keeps_its_name_and_can_be_restored() {
     let data = TempDir::new().unwrap();
     let (engines, secrets) = secrets_in(Some(data.path())).await;
-    secrets
-        .create_secret()
-        .name(NAME)
-        .secret_string("one")
-        .send()
-        .await
-        .unwrap();
-    secrets
-        .create_secret()
-        .name("gk/demo/gone")
-        .secret_string("one")
-        .send()
-        .await
-        .unwrap();
-    secrets
-        .delete_secret()
-        .secret_id(NAME)
-        .recovery_window_in_days(7)
-        .send()
-        .await
-        .unwrap();
-    secrets
-        .delete_secret()
-        .secret_id("gk/demo/gone")
-        .force_delete_without_recovery(true)
-        .send()
-        .await
-        .unwrap();
+    secrets.create_secret().name(NAME).secret_string("one").send().await.unwrap();
+    secrets.create_secret().name("gk/demo/gone").secret_string("one").send().await.unwrap();
+    secrets.delete_secret().secret_id(NAME).recovery_window_in_days(7).send().await.unwrap();
+    secrets.delete_secret().secret_id("gk/demo/gone").force_delete_without_recovery(true).send().await.unwrap();
     engines.shutdown().await;
 
     let (_engines, secrets) = secrets_in(Some(data.path())).await;
     let refused = secrets.create_secret().name(NAME).send().await.unwrap_err();
     assert_eq!(refused.code(), Some("InvalidRequestException"));
-    assert_eq!(
-        put(&secrets, &version(1), "two").await.unwrap_err(),
-        "InvalidRequestException"
-    );
+    assert_eq!(put(&secrets, &version(1), "two").await.unwrap_err(), "InvalidRequestException");
     secrets.restore_secret().secret_id(NAME).send().await.unwrap();
     assert_eq!(current(&secrets).await.1, "one");
-    let gone = secrets
-        .get_secret_value()
-        .secret_id("gk/demo/gone")
-        .send()
-        .await
-        .unwrap_err();
+    let gone = secrets.get_secret_value().secret_id("gk/demo/gone").send().await.unwrap_err();
     assert_eq!(gone.code(), Some("ResourceNotFoundException"));
-    assert!(
-        !std::fs::read_to_string(data.path().join("secrets.json"))
-            .unwrap()
-            .contains("gk/demo/gone")
-    );
+    assert!(!std::fs::read_to_string(data.path().join("secrets.json")).unwrap().contains("gk/demo/gone"));
 }
 
 #[tokio::test]
@@ -236,13 +147,7 @@ async fn concurrent_writes_of_different_secrets_all_land() {
     let writes = (0..40).map(|number| {
         let secrets = secrets.clone();
         background(async move {
-            secrets
-                .create_secret()
-                .name(format!("s{number}"))
-                .secret_string("value")
-                .send()
-                .await
-                .unwrap();
+            secrets.create_secret().name(format!("s{number}")).secret_string("value").send().await.unwrap();
         })
     });
     for write in writes.collect::<Vec<_>>() {

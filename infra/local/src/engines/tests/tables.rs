@@ -10,24 +10,10 @@ use tempfile::TempDir;
 use crate::engines::Engines;
 
 async fn create_table(tables: &Tables) {
-    let key = KeySchemaElement::builder()
-        .attribute_name("pk")
-        .key_type(KeyType::Hash)
-        .build()
-        .unwrap();
-    let attribute = AttributeDefinition::builder()
-        .attribute_name("pk")
-        .attribute_type(ScalarAttributeType::S);
-    let create = tables
-        .create_table()
-        .table_name("table")
-        .key_schema(key)
-        .billing_mode(BillingMode::PayPerRequest);
-    create
-        .attribute_definitions(attribute.build().unwrap())
-        .send()
-        .await
-        .unwrap();
+    let key = KeySchemaElement::builder().attribute_name("pk").key_type(KeyType::Hash).build().unwrap();
+    let attribute = AttributeDefinition::builder().attribute_name("pk").attribute_type(ScalarAttributeType::S);
+    let create = tables.create_table().table_name("table").key_schema(key).billing_mode(BillingMode::PayPerRequest);
+    create.attribute_definitions(attribute.build().unwrap()).send().await.unwrap();
 }
 
 #[tokio::test]
@@ -46,11 +32,8 @@ async fn a_refused_condition_returns_the_old_item_and_tables_survive_a_restart()
         .await
         .unwrap();
     let update = |expected: &str| {
-        let update = tables
-            .update_item()
-            .table_name("table")
-            .key("pk", text("a"))
-            .update_expression("SET n = n + :one");
+        let update =
+            tables.update_item().table_name("table").key("pk", text("a")).update_expression("SET n = n + :one");
         let update = update
             .condition_expression("n = :expected")
             .expression_attribute_values(":one", AttributeValue::N("1".into()));
@@ -66,30 +49,14 @@ async fn a_refused_condition_returns_the_old_item_and_tables_survive_a_restart()
         other => panic!("{other:?}"),
     };
     assert_eq!(refused.item.unwrap()["n"], AttributeValue::N("2".into()));
-    let missing = tables
-        .get_item()
-        .table_name("absent")
-        .key("pk", text("a"))
-        .send()
-        .await
-        .unwrap_err();
+    let missing = tables.get_item().table_name("absent").key("pk", text("a")).send().await.unwrap_err();
     assert_eq!(missing.code(), Some("ResourceNotFoundException"));
     let short = tables.create_table().table_name("t").send().await.unwrap_err();
-    assert!(
-        short.message().unwrap().starts_with("1 validation error detected"),
-        "{short:?}"
-    );
+    assert!(short.message().unwrap().starts_with("1 validation error detected"), "{short:?}");
     engines.shutdown().await;
 
     let engines = Engines::start(Some(data.path())).await.unwrap();
     let tables = Tables::new(&engines.sdk_config());
-    let got = tables
-        .get_item()
-        .table_name("table")
-        .key("pk", text("a"))
-        .consistent_read(true)
-        .send()
-        .await
-        .unwrap();
+    let got = tables.get_item().table_name("table").key("pk", text("a")).consistent_read(true).send().await.unwrap();
     assert_eq!(got.item.unwrap()["n"], AttributeValue::N("2".into()));
 }

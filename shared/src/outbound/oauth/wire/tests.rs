@@ -70,10 +70,7 @@ fn an_empty_error_beside_a_token_is_no_error() {
 fn an_error_without_a_usable_code_is_never_a_success() {
     for error in [json!("é"), json!(true), json!(1), json!([]), json!({})] {
         let body = json!({"access_token": "at", "error": error}).to_string();
-        assert_eq!(
-            present(200, JSON, body.as_bytes()),
-            Err(OAuthHttpError::NoErrorCode { status: 200 })
-        );
+        assert_eq!(present(200, JSON, body.as_bytes()), Err(OAuthHttpError::NoErrorCode { status: 200 }));
     }
 }
 
@@ -81,26 +78,12 @@ fn an_error_without_a_usable_code_is_never_a_success() {
 fn the_text_of_an_error_is_bounded_and_printable_and_its_members_have_the_right_types() {
     let body = json!({"error": "invalid_grant", "error_description": "x\u{0}".repeat(600), "error_uri": 7, "x": 1});
     let (_, answer) = present(400, JSON, body.to_string().as_bytes()).expect("an error");
-    assert_eq!(
-        answer["error_description"].as_str().map(|text| text.chars().count()),
-        Some(500)
-    );
+    assert_eq!(answer["error_description"].as_str().map(|text| text.chars().count()), Some(500));
     assert!(!answer.to_string().contains("\\u0000"));
     assert_eq!(answer.as_object().map(Map::len), Some(2));
-    for error in [
-        json!("a\r\nb"),
-        json!("é"),
-        json!("a\"b"),
-        json!("x".repeat(101)),
-        json!(7),
-        json!([]),
-        json!({}),
-    ] {
+    for error in [json!("a\r\nb"), json!("é"), json!("a\"b"), json!("x".repeat(101)), json!(7), json!([]), json!({})] {
         let body = json!({ "error": error });
-        assert_eq!(
-            present(400, JSON, body.to_string().as_bytes()),
-            Err(OAuthHttpError::NoErrorCode { status: 400 })
-        );
+        assert_eq!(present(400, JSON, body.to_string().as_bytes()), Err(OAuthHttpError::NoErrorCode { status: 400 }));
     }
 }
 
@@ -117,16 +100,8 @@ fn expires_in_becomes_a_whole_number_or_disappears() {
     ] {
         assert_eq!(success(json!({"expires_in": sent}))["expires_in"], expected, "{sent}");
     }
-    for sent in [
-        json!(-1),
-        json!("-1"),
-        json!("never"),
-        json!(""),
-        json!("inf"),
-        json!("nan"),
-        json!(null),
-        json!([1]),
-    ] {
+    for sent in [json!(-1), json!("-1"), json!("never"), json!(""), json!("inf"), json!("nan"), json!(null), json!([1])]
+    {
         assert_eq!(success(json!({"expires_in": sent})).get("expires_in"), None, "{sent}");
     }
 }
@@ -144,10 +119,7 @@ fn a_missing_token_type_is_bearer() {
     for token_type in [json!(null), json!(""), json!(1)] {
         assert_eq!(success(json!({"token_type": token_type}))["token_type"], "bearer");
     }
-    assert_eq!(
-        present(200, JSON, br#"{"access_token":"at"}"#).expect("a success").1["token_type"],
-        "bearer"
-    );
+    assert_eq!(present(200, JSON, br#"{"access_token":"at"}"#).expect("a success").1["token_type"], "bearer");
 }
 
 #[test]
@@ -164,24 +136,14 @@ fn a_form_is_read_where_its_type_allows_one() {
     let form = b"access_token=gho_16C7e42F&scope=repo%2Cgist&token_type=bearer&expires_in=28800&refresh_token=";
     let expected =
         json!({"access_token": "gho_16C7e42F", "scope": "repo,gist", "token_type": "bearer", "expires_in": 28800});
-    for content_type in [
-        "application/x-www-form-urlencoded; charset=utf-8",
-        "text/plain",
-        "Text/Plain;charset=UTF-8",
-    ] {
+    for content_type in ["application/x-www-form-urlencoded; charset=utf-8", "text/plain", "Text/Plain;charset=UTF-8"] {
         assert_eq!(present(200, Some(content_type), form), Ok((200, expected.clone())));
     }
     let error = b"error=bad_verification_code&error_description=expired";
     let expected = json!({"error": "bad_verification_code", "error_description": "expired"});
-    assert_eq!(
-        present(200, Some("application/x-www-form-urlencoded"), error),
-        Ok((400, expected))
-    );
+    assert_eq!(present(200, Some("application/x-www-form-urlencoded"), error), Ok((400, expected)));
     for content_type in [None, Some("text/html"), JSON] {
-        assert_eq!(
-            present(200, content_type, form),
-            Err(OAuthHttpError::NotJson { status: 200 })
-        );
+        assert_eq!(present(200, content_type, form), Err(OAuthHttpError::NotJson { status: 200 }));
     }
 }
 
@@ -195,67 +157,30 @@ fn json_is_read_whatever_its_declared_type() {
 #[test]
 fn what_is_not_an_object_is_not_json() {
     let deep = "[".repeat(50_000);
-    for body in [
-        "",
-        "<html>CANARY</html>",
-        "[]",
-        "\"at\"",
-        "null",
-        "{",
-        "{\"access_token\":\"at\"",
-        &deep,
-        "a=b",
-    ] {
+    for body in ["", "<html>CANARY</html>", "[]", "\"at\"", "null", "{", "{\"access_token\":\"at\"", &deep, "a=b"] {
         for content_type in [None, JSON, Some("text/plain")] {
-            assert_eq!(
-                present(200, content_type, body.as_bytes()),
-                Err(OAuthHttpError::NotJson { status: 200 })
-            );
+            assert_eq!(present(200, content_type, body.as_bytes()), Err(OAuthHttpError::NotJson { status: 200 }));
         }
     }
     let deep = format!("{{\"access_token\":\"at\",\"x\":{}", "[".repeat(50_000));
-    assert_eq!(
-        present(500, JSON, deep.as_bytes()),
-        Err(OAuthHttpError::NotJson { status: 500 })
-    );
-    assert_eq!(
-        present(200, JSON, b"{\"access_token\":\"\xff\"}"),
-        Err(OAuthHttpError::NotJson { status: 200 })
-    );
+    assert_eq!(present(500, JSON, deep.as_bytes()), Err(OAuthHttpError::NotJson { status: 500 }));
+    assert_eq!(present(200, JSON, b"{\"access_token\":\"\xff\"}"), Err(OAuthHttpError::NotJson { status: 200 }));
 }
 
 #[test]
 fn a_success_without_an_access_token_is_none() {
-    for body in [
-        json!({}),
-        json!({"access_token": ""}),
-        json!({"access_token": null}),
-        json!({"access_token": 7}),
-    ] {
-        assert_eq!(
-            present(200, JSON, body.to_string().as_bytes()),
-            Err(OAuthHttpError::NoAccessToken { status: 200 })
-        );
+    for body in [json!({}), json!({"access_token": ""}), json!({"access_token": null}), json!({"access_token": 7})] {
+        assert_eq!(present(200, JSON, body.to_string().as_bytes()), Err(OAuthHttpError::NoAccessToken { status: 200 }));
     }
 }
 
 #[test]
 fn tokens_are_visible_ascii() {
     for token in ["a\r\nX: y", "a b", "a\u{0}", "é", "a\u{7f}", "a\u{2028}"] {
-        for body in [
-            json!({"access_token": token}),
-            json!({"access_token": "at", "refresh_token": token}),
-        ] {
-            assert_eq!(
-                present(200, JSON, body.to_string().as_bytes()),
-                Err(OAuthHttpError::UnsafeToken),
-                "{token:?}"
-            );
+        for body in [json!({"access_token": token}), json!({"access_token": "at", "refresh_token": token})] {
+            assert_eq!(present(200, JSON, body.to_string().as_bytes()), Err(OAuthHttpError::UnsafeToken), "{token:?}");
         }
     }
     let body = json!({"access_token": "at", "refresh_token": 7});
-    assert_eq!(
-        present(200, JSON, body.to_string().as_bytes()),
-        Err(OAuthHttpError::UnsafeToken)
-    );
+    assert_eq!(present(200, JSON, body.to_string().as_bytes()), Err(OAuthHttpError::UnsafeToken));
 }
