@@ -1,5 +1,7 @@
 //! `cargo run` from outside: the process, its output, its files, its signals, and the commands of README.md.
 
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test ends where it cannot go on")]
+
 use std::io::{BufRead as _, BufReader};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
@@ -28,8 +30,8 @@ impl Running {
 
     /// The rest of the line that begins with this word.
     fn line(&self, word: &str) -> &str {
-        let line = self.lines.iter().find(|line| line.starts_with(word)).unwrap_or_else(|| panic!("{:?}", self.lines));
-        line[word.len()..].trim()
+        let rest = self.lines.iter().find_map(|line| line.strip_prefix(word));
+        rest.unwrap_or_else(|| panic!("{:?}", self.lines)).trim()
     }
 
     fn signal(&self, name: &str) {

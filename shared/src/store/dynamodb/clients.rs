@@ -38,11 +38,7 @@ impl DynamoDbStore {
         for list in lists(client) {
             writes.push(put_over(&self.table, key(list, pointer_sk(&client.id)))?);
         }
-        self.transact(writes).await.map_err(|refusal| match refusal {
-            Transaction::Refused(_) => StoreError::AlreadyExists,
-            Transaction::Contended => StoreError::Unavailable,
-            Transaction::Failed(error) => error,
-        })
+        self.insert_all(writes).await
     }
 
     pub(super) async fn find_client(&self, id: &ClientId) -> StoreResult<Option<Client>> {
@@ -133,11 +129,6 @@ impl DynamoDbStore {
         for list in lists(client) {
             writes.push(delete(&self.table, key(list, pointer_sk(&client.id)))?);
         }
-        match self.transact(writes).await {
-            Ok(()) => Ok(true),
-            Err(Transaction::Refused(_)) => Ok(false),
-            Err(Transaction::Contended) => Err(StoreError::Changed),
-            Err(Transaction::Failed(error)) => Err(error),
-        }
+        self.delete_all(writes).await
     }
 }

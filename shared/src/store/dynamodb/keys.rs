@@ -28,11 +28,7 @@ impl DynamoDbStore {
     pub(super) async fn insert_key(&self, key_record: &ApiKey) -> StoreResult<()> {
         let [base, pointer] = Self::key_items(key_record)?;
         let writes = vec![put_new(&self.table, base)?, put_new(&self.table, pointer)?];
-        self.transact(writes).await.map_err(|refusal| match refusal {
-            Transaction::Refused(_) => StoreError::AlreadyExists,
-            Transaction::Contended => StoreError::Unavailable,
-            Transaction::Failed(error) => error,
-        })
+        self.insert_all(writes).await
     }
 
     pub(super) async fn put_key(&self, key_record: &ApiKey) -> StoreResult<()> {
@@ -83,12 +79,7 @@ impl DynamoDbStore {
         };
         let writes =
             vec![delete_existing(&self.table, pointer)?, delete(&self.table, key(by_hash(hash), META.to_owned()))?];
-        match self.transact(writes).await {
-            Ok(()) => Ok(true),
-            Err(Transaction::Refused(_)) => Ok(false),
-            Err(Transaction::Contended) => Err(StoreError::Unavailable),
-            Err(Transaction::Failed(error)) => Err(error),
-        }
+        self.delete_all(writes).await
     }
 
     pub(super) async fn record_key_use(&self, hash: &str, now: Timestamp) -> StoreResult<()> {

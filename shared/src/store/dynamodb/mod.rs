@@ -116,6 +116,28 @@ impl DynamoDbStore {
     }
 }
 
+/// What an object consists of is added, or removed, in one transaction.
+impl DynamoDbStore {
+    /// `AlreadyExists` when any condition is refused.
+    async fn insert_all(&self, writes: Vec<TransactWriteItem>) -> StoreResult<()> {
+        self.transact(writes).await.map_err(|refusal| match refusal {
+            Transaction::Refused(_) => StoreError::AlreadyExists,
+            Transaction::Contended => StoreError::Unavailable,
+            Transaction::Failed(error) => error,
+        })
+    }
+
+    /// `false` when any condition is refused: there was nothing.
+    async fn delete_all(&self, writes: Vec<TransactWriteItem>) -> StoreResult<bool> {
+        match self.transact(writes).await {
+            Ok(()) => Ok(true),
+            Err(Transaction::Refused(_)) => Ok(false),
+            Err(Transaction::Contended) => Err(StoreError::Changed),
+            Err(Transaction::Failed(error)) => Err(error),
+        }
+    }
+}
+
 /// Why a transaction was not applied.
 enum Transaction {
     /// The condition of this write (from 0).

@@ -11,11 +11,7 @@ impl DynamoDbStore {
         let mut slug = key(format!("SLUG#{}", project.slug), META.to_owned());
         slug.insert("project".to_owned(), text(project.id.as_str()));
         let writes = vec![put_new(&self.table, base)?, put_new(&self.table, slug)?];
-        self.transact(writes).await.map_err(|refusal| match refusal {
-            Transaction::Refused(_) => StoreError::AlreadyExists,
-            Transaction::Contended => StoreError::Unavailable,
-            Transaction::Failed(error) => error,
-        })
+        self.insert_all(writes).await
     }
 
     pub(super) async fn find_project(&self, id: &ProjectId) -> StoreResult<Option<Project>> {

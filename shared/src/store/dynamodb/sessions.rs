@@ -17,11 +17,7 @@ impl DynamoDbStore {
         locator.insert("session".to_owned(), text(session.id.as_str()));
         forget_after(&mut locator, session.expires_at);
         let writes = vec![put_new(&self.table, base)?, put_new(&self.table, locator)?];
-        self.transact(writes).await.map_err(|refusal| match refusal {
-            Transaction::Refused(_) => StoreError::AlreadyExists,
-            Transaction::Contended => StoreError::Unavailable,
-            Transaction::Failed(error) => error,
-        })
+        self.insert_all(writes).await
     }
 
     pub(super) async fn find_session(&self, project: &ProjectId, id: &SessionId) -> StoreResult<Option<Session>> {
@@ -43,11 +39,6 @@ impl DynamoDbStore {
             delete_existing(&self.table, key(session_pk(&session.project, &session.id), META.to_owned()))?,
             delete(&self.table, key(by_token(&session.token_hash), META.to_owned()))?,
         ];
-        match self.transact(writes).await {
-            Ok(()) => Ok(true),
-            Err(Transaction::Refused(_)) => Ok(false),
-            Err(Transaction::Contended) => Err(StoreError::Changed),
-            Err(Transaction::Failed(error)) => Err(error),
-        }
+        self.delete_all(writes).await
     }
 }
