@@ -49,7 +49,12 @@ impl Answer {
 impl Backend {
     /// A caller of the API at this URL, with this key.
     pub fn new(url: &str, key: Option<&str>) -> Self {
-        Self { http: crate::browser::http(), url: url.to_owned(), key: key.map(str::to_owned), headers: Vec::new() }
+        Self::over(crate::browser::http(), url, key)
+    }
+
+    /// The same over a client that is there, which saves the making of one.
+    pub fn over(http: reqwest::Client, url: &str, key: Option<&str>) -> Self {
+        Self { http, url: url.to_owned(), key: key.map(str::to_owned), headers: Vec::new() }
     }
 
     /// The same caller with one more header.

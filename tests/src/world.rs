@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use anyhow::{Context as _, ensure};
-use chrono::{DateTime, Duration, Utc};
+use chrono::{DateTime, Duration, SubsecRound as _, Utc};
 use grantkeeper::store::dynamodb::DynamoDbStore;
 use grantkeeper::testing::FixedClock;
 use grantkeeper_local::stack::{Options, Stack};
@@ -24,6 +24,7 @@ pub struct World {
     pub stack: Stack,
     /// The clock of broker and, by [`World::advance`], sandbox.
     pub clock: FixedClock,
+    http: reqwest::Client,
     directory: TempDir,
 }
 
@@ -39,7 +40,7 @@ impl World {
         let clock = FixedClock::at(now());
         let options = Options { clock: Arc::new(clock.clone()), ephemeral: true, ..Options::at(directory.path()) };
         let stack = Stack::start(change(options)).await?;
-        let world = Self { stack, clock, directory };
+        let world = Self { stack, clock, http: crate::browser::http(), directory };
         let project = format!("/v1/projects/{}", world.stack.project);
         let answer = world.superuser().patch(&project, json!({ "return_urls": [RETURN_URL] })).await?;
         ensure!(answer.status == StatusCode::OK, "{}", answer.body);
@@ -51,19 +52,34 @@ impl World {
         self.directory.path()
     }
 
+    /// Stack and directory, for a test that ends the one and keeps the other.
+    pub fn into_parts(self) -> (Stack, TempDir) {
+        (self.stack, self.directory)
+    }
+
+    /// A caller with this key.
+    pub fn with_key(&self, key: &str) -> Backend {
+        Backend::over(self.http.clone(), &self.stack.url, Some(key))
+    }
+
+    /// A caller without a key.
+    pub fn nobody(&self) -> Backend {
+        Backend::over(self.http.clone(), &self.stack.url, None)
+    }
+
     /// The superuser, in the default project.
     pub fn superuser(&self) -> Backend {
-        Backend::new(&self.stack.url, Some(self.stack.keys.superuser.expose()))
+        self.with_key(self.stack.keys.superuser.expose())
     }
 
     /// The backend of the default project.
     pub fn platform(&self) -> Backend {
-        Backend::new(&self.stack.url, Some(self.stack.keys.platform.expose()))
+        self.with_key(self.stack.keys.platform.expose())
     }
 
     /// A program of the default project.
     pub fn runner(&self) -> Backend {
-        Backend::new(&self.stack.url, Some(self.stack.keys.runner.expose()))
+        self.with_key(self.stack.keys.runner.expose())
     }
 
     /// The sandbox.
@@ -100,7 +116,7 @@ impl World {
 
     /// Changes what the sandbox knows of a client.
     pub async fn change_at_sandbox(&self, client_id: &str, change: Value) -> anyhow::Result<()> {
-        let sandbox = Backend::new(self.sandbox_url(), None);
+        let sandbox = Backend::over(self.http.clone(), self.sandbox_url(), None);
         let answer = sandbox.patch(&format!("/admin/clients/{client_id}"), change).await?;
         ensure!(answer.status == StatusCode::OK, "{}", answer.body);
         Ok(())
@@ -108,14 +124,15 @@ impl World {
 
     /// Withdraws at the sandbox whatever a person has granted.
     pub async fn withdraw(&self, user: &str) -> anyhow::Result<()> {
-        let answer = Backend::new(self.sandbox_url(), None).post("/admin/revoke", json!({ "user": user })).await?;
+        let sandbox = Backend::over(self.http.clone(), self.sandbox_url(), None);
+        let answer = sandbox.post("/admin/revoke", json!({ "user": user })).await?;
         ensure!(answer.status == StatusCode::OK, "{}", answer.body);
         Ok(())
     }
 
     /// Calls the sandbox's API with an access token.
     pub async fn call_api(&self, access_token: &str) -> anyhow::Result<Answer> {
-        Backend::new(self.sandbox_url(), Some(access_token)).get("/api/me").await
+        Backend::over(self.http.clone(), self.sandbox_url(), Some(access_token)).get("/api/me").await
     }
 
     /// The store behind the stack.
@@ -144,7 +161,7 @@ impl World {
     /// A caller with a new key of this role for these projects.
     pub async fn caller(&self, role: &str, projects: Value) -> anyhow::Result<Backend> {
         let key = self.key(role, projects, 30).await?;
-        Ok(Backend::new(&self.stack.url, Some(&key.text("/key"))))
+        Ok(self.with_key(&key.text("/key")))
     }
 
     /// Another project; `patch` goes over the body. Returns its id.
@@ -226,5 +243,6 @@ impl World {
 
 #[expect(clippy::disallowed_methods, reason = "the test's clock begins now, and then stands still")]
 fn now() -> DateTime<Utc> {
-    Utc::now()
+    // A whole second, so that a life of 3600 seconds is one of 3600 seconds.
+    Utc::now().trunc_subsecs(0)
 }

@@ -144,10 +144,11 @@ fn form(page: &ConnectPage, token: &Secret<String>, name: Option<String>) -> htm
         let scopes = &client.settings.scopes;
         let fixed = page.fixed_scopes(offer);
         let mut required = scopes.required.clone();
-        required.extend(fixed.unwrap_or_default().iter().filter(|scope| !scopes.required.contains(scope)).cloned());
+        let asked = |scope: &&String| !scopes.required.contains(scope) && page.offers_scope(client, scope);
+        required.extend(fixed.unwrap_or_default().iter().filter(asked).cloned());
         let optional = match fixed {
             Some(_) => Vec::new(),
-            None => scopes.optional.clone(),
+            None => scopes.optional.iter().filter(|scope| page.offers_scope(client, &scope.value)).cloned().collect(),
         };
         html::ConnectClient {
             id: client.id.to_string(),

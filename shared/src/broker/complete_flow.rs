@@ -68,11 +68,12 @@ impl Broker {
                 return self.completed(&flow).await;
             }
             match flow.check_completable(now) {
-                Ok(()) => return self.exchange_code(&flow).await,
-                Err(Error::Conflict { code: "completion_in_progress", .. }) => {
-                    tokio::time::sleep(PAUSE).await;
-                    flow = self.find_flow(caller, id).await?;
-                }
+                Ok(()) => match self.exchange_code(&flow).await {
+                    // Another call was quicker by a moment: its answer is this one's, too.
+                    Err(Error::Conflict { code: "completion_in_progress", .. }) => {}
+                    other => return other,
+                },
+                Err(Error::Conflict { code: "completion_in_progress", .. }) => {}
                 Err(error) => {
                     if flow.status == FlowStatus::Exchanging {
                         self.end_interrupted(&flow).await?;
@@ -80,6 +81,8 @@ impl Broker {
                     return Err(error);
                 }
             }
+            tokio::time::sleep(PAUSE).await;
+            flow = self.find_flow(caller, id).await?;
         }
         flow.check_completable(self.now())?;
         Err(Error::Internal("a flow changed in an impossible way"))

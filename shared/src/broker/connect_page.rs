@@ -7,6 +7,7 @@ use super::open_session::session_status;
 use crate::error::{BrowserRefusal, Error, Result};
 use crate::model::client::Client;
 use crate::model::flow::{Flow, FlowStatus};
+use crate::model::project::Project;
 use crate::model::session::{Offer, Session};
 use crate::secret::Secret;
 use crate::vault::root_key::sha256;
@@ -19,12 +20,20 @@ pub struct ConnectPage {
     pub flow: Option<Flow>,
     /// The clients, in order, with what the session fixed for each.
     pub offers: Vec<(Offer, Arc<Client>)>,
+    /// The project, whose policy the person's choice must keep to as well.
+    project: Arc<Project>,
 }
 
 impl ConnectPage {
     /// The scopes that are always asked of a client; `None` where the session fixed all of them.
     pub fn fixed_scopes<'a>(&'a self, offer: &'a Offer) -> Option<&'a [String]> {
         offer.scopes.as_deref().or(self.session.scopes.as_deref())
+    }
+
+    /// Whether a person may choose a scope of this client.
+    pub fn offers_scope(&self, client: &Client, scope: &str) -> bool {
+        let allowed = self.project.policies.allowed_scopes.as_ref();
+        client.settings.scopes.allows(scope) && allowed.is_none_or(|allowed| allowed.iter().any(|one| one == scope))
     }
 }
 
@@ -87,6 +96,7 @@ impl Broker {
         if offers.is_empty() {
             return Err(BrowserRefusal::ClientChanged.into());
         }
-        Ok(ConnectPage { session, flow, offers })
+        let project = self.project(&session.project).await?;
+        Ok(ConnectPage { session, flow, offers, project })
     }
 }

@@ -19,6 +19,9 @@ pub const PREFIX: &str = "gk_";
 /// The longest life of a key (days).
 const MAX_LIFE_DAYS: i64 = 400;
 
+/// How many keys are read at once when one is looked for.
+const KEYS_PER_PAGE: u32 = 100;
+
 /// The body of `POST /v1/keys`.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -90,13 +93,15 @@ impl Broker {
         Ok((key, value))
     }
 
-    /// All keys, without their values.
+    /// All keys that the caller oversees, without their values. A page may hold fewer than `limit` although more follow.
     ///
     /// # Errors
     /// When the store does not answer.
     pub async fn list_keys(&self, caller: &Caller, limit: u32, cursor: Option<&str>) -> Result<Page<ApiKey>> {
         caller.require(&[Role::Superuser], "keys:read")?;
-        Ok(self.store().list_keys(limit, cursor).await?)
+        let mut page = self.store().list_keys(limit, cursor).await?;
+        page.items.retain(|key| oversees(caller, key));
+        Ok(page)
     }
 
     /// Deletes a key. Processes that used it lately believe in it for at most 30 seconds more.
@@ -113,10 +118,29 @@ impl Broker {
                 advice: &["Use another superuser key."],
             });
         }
-        if !self.store().delete_key(&id).await? {
-            return Err(Error::NotFound);
+        if self.may_delete_key(caller, &id).await? && self.store().delete_key(&id).await? {
+            Ok(())
+        } else {
+            Err(Error::NotFound)
         }
-        Ok(())
+    }
+
+    /// A superuser of some projects is rare, and so is the walk through the list that finds what a key is for.
+    async fn may_delete_key(&self, caller: &Caller, id: &KeyId) -> Result<bool> {
+        if matches!(caller.key.projects, Projects::All(_)) {
+            return Ok(true);
+        }
+        let mut cursor = None;
+        loop {
+            let page = self.store().list_keys(KEYS_PER_PAGE, cursor.as_deref()).await?;
+            if let Some(key) = page.items.iter().find(|key| key.id == *id) {
+                return Ok(oversees(caller, key));
+            }
+            cursor = page.next;
+            if cursor.is_none() {
+                return Ok(false);
+            }
+        }
     }
 
     /// Makes sure that a project and a key exist, as the local stack does at its start.
@@ -179,5 +203,14 @@ impl Broker {
     /// Projects of a key that is for one project.
     pub fn only(project: &ProjectId) -> Projects {
         Projects::Some(vec![project.clone()])
+    }
+}
+
+/// Whether all projects of a key are among the caller's own.
+fn oversees(caller: &Caller, key: &ApiKey) -> bool {
+    match (&caller.key.projects, &key.projects) {
+        (Projects::All(_), _) => true,
+        (Projects::Some(_), Projects::All(_)) => false,
+        (own, Projects::Some(theirs)) => theirs.iter().all(|project| own.contains(project)),
     }
 }

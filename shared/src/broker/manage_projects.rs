@@ -8,7 +8,7 @@ use super::access::Caller;
 use super::fields::Fields;
 use crate::error::{Error, Result};
 use crate::model::ids::ProjectId;
-use crate::model::principal::Role;
+use crate::model::principal::{Projects, Role};
 use crate::model::project::{Policies, Project};
 use crate::store::{Page, StoreError};
 
@@ -50,9 +50,15 @@ impl Broker {
     /// Makes a project.
     ///
     /// # Errors
-    /// [`Error::Invalid`]; [`Error::Conflict`] when the slug is taken.
+    /// [`Error::Invalid`]; [`Error::Conflict`] when the slug is taken; [`Error::Forbidden`] for a key of some projects.
     pub async fn create_project(&self, caller: &Caller, new: NewProject) -> Result<Project> {
         caller.require(&[Role::Superuser], "projects:write")?;
+        if !matches!(caller.key.projects, Projects::All(_)) {
+            return Err(Error::Forbidden {
+                code: "project_not_allowed",
+                detail: "This key is for some projects, and makes none beside them.".to_owned(),
+            });
+        }
         let project = Project {
             id: ProjectId::generate(),
             slug: new.slug.unwrap_or_else(|| slug_of(&new.name)),

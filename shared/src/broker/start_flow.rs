@@ -167,18 +167,17 @@ fn chosen_name(page: &ConnectPage, name: Option<String>) -> Result<Option<String
 }
 
 fn chosen_scopes(page: &ConnectPage, offer: &Offer, client: &Client, ticked: Vec<String>) -> Result<Vec<String>> {
-    let configured = &client.settings.scopes;
-    let mut scopes = configured.required.clone();
+    let mut scopes = client.settings.scopes.required.clone();
     match page.fixed_scopes(offer) {
         Some(_) if !ticked.is_empty() => return Err(BrowserRefusal::BadForm.into()),
-        Some(fixed) => scopes.extend(fixed.iter().filter(|scope| configured.allows(scope)).cloned()),
+        Some(fixed) => scopes.extend(fixed.iter().filter(|scope| page.offers_scope(client, scope)).cloned()),
         None => {
             // One form shows the scopes of all clients; those of the others are passed over, unknown ones are not.
-            let offered = |scope: &String| page.offers.iter().any(|(_, client)| client.settings.scopes.allows(scope));
+            let offered = |scope: &String| page.offers.iter().any(|(_, client)| page.offers_scope(client, scope));
             if !ticked.iter().all(offered) {
                 return Err(BrowserRefusal::BadForm.into());
             }
-            scopes.extend(ticked.into_iter().filter(|scope| configured.allows(scope)));
+            scopes.extend(ticked.into_iter().filter(|scope| page.offers_scope(client, scope)));
         }
     }
     let mut seen = std::collections::BTreeSet::new();

@@ -72,16 +72,16 @@ fn check_content_type(headers: &HeaderMap) -> Result<()> {
 /// # Errors
 /// [`Error::Malformed`] when it is not JSON; [`Error::Invalid`] when it is other JSON than wanted.
 pub fn parse<T: DeserializeOwned>(text: &[u8]) -> Result<T> {
-    let mut deserializer = serde_json::Deserializer::from_slice(text);
-    let parsed = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
-        let (line, column) = (error.inner().line(), error.inner().column());
-        match error.inner().classify() {
-            serde_json::error::Category::Data => field_error(&error),
-            _ => Error::Malformed(format!("The body is not valid JSON: line {line}, column {column}.")),
-        }
+    // Syntax first, so that a text that is not JSON is never blamed on a field.
+    serde_json::from_slice::<serde::de::IgnoredAny>(text).map_err(|error| {
+        Error::Malformed(format!("The body is not valid JSON: line {}, column {}.", error.line(), error.column()))
     })?;
-    let end = deserializer.end();
-    end.map(|()| parsed).map_err(|_| Error::Malformed("The body has text after the JSON document.".to_owned()))
+    // Derived types would take an array for their fields in order.
+    if text.trim_ascii_start().first() == Some(&b'[') {
+        return Err(Error::field("", "invalid_type", "The body must be an object."));
+    }
+    serde_path_to_error::deserialize(&mut serde_json::Deserializer::from_slice(text))
+        .map_err(|error| field_error(&error))
 }
 
 /// Reads a type out of JSON that was parsed before.
@@ -168,6 +168,20 @@ mod tests {
     #[test]
     fn text_that_is_not_json_is_malformed() {
         for text in ["", "{", "{\"name\":\"a\"} x", "\u{feff}{}"] {
+            assert!(matches!(parse::<Outer>(text.as_bytes()), Err(Error::Malformed(_))), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_body_is_an_object_also_where_an_array_would_fit() {
+        for text in [r#"["a", []]"#, "[]", " [1]"] {
+            assert_eq!(only(text), (String::new(), "invalid_type"), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_json_to_its_end_is_malformed_whatever_its_fields() {
+        for text in [r#"{"name": 7"#, r#"{"colour": 1} x"#, "{} {}"] {
             assert!(matches!(parse::<Outer>(text.as_bytes()), Err(Error::Malformed(_))), "{text}");
         }
     }

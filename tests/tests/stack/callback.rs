@@ -91,7 +91,12 @@ async fn the_answer_must_come_from_the_browser_that_started() -> Outcome {
     flow.refused(&other, &flow.callback, StatusCode::FORBIDDEN, "wrong_browser").await?;
     // A cookie under the right name with a made-up value, alone or beside the right one, is no proof.
     let name = format!("gk-{}", flow.flow);
-    let tossed = Browser::new().http().get(flow.callback.clone()).header("cookie", format!("{name}={}", "A".repeat(43))).send().await?;
+    let tossed = Browser::new()
+        .http()
+        .get(flow.callback.clone())
+        .header("cookie", format!("{name}={}", "A".repeat(43)))
+        .send()
+        .await?;
     assert_eq!(tossed.headers()["grantkeeper-code"], "wrong_browser");
     flow.still_works().await
 }
@@ -280,7 +285,8 @@ async fn a_posted_answer_bounces_to_get_so_that_the_cookie_comes_along() -> Outc
 async fn the_providers_words_are_shown_nowhere() -> Outcome {
     let flow = AtCallback::new().await?;
     let script = "<script>alert(1)</script>";
-    let changes = [("code", ""), ("error", script), ("error_description", script), ("error_uri", "https://evil.example")];
+    let changes =
+        [("code", ""), ("error", script), ("error_description", script), ("error_uri", "https://evil.example")];
     let returned = flow.browser.get(flow.with(&changes).as_str()).await?;
     assert_eq!(parameters(&returned.location()?)["error"], "provider_error");
     assert!(!returned.text.contains("script") && !returned.location()?.as_str().contains("script"));

@@ -4,9 +4,15 @@
 #[cfg(test)]
 mod callback;
 #[cfg(test)]
+mod completion;
+#[cfg(test)]
+mod fields;
+#[cfg(test)]
 mod flow;
 #[cfg(test)]
 mod isolation;
+#[cfg(test)]
+mod outages;
 #[cfg(test)]
 mod pages;
 #[cfg(test)]
@@ -21,6 +27,8 @@ mod requests;
 mod restart;
 #[cfg(test)]
 mod return_urls;
+#[cfg(test)]
+mod sessions;
 #[cfg(test)]
 mod stored;
 

@@ -96,7 +96,9 @@ async fn two_hundred_reads_of_an_expired_token_cost_one_refresh() -> Outcome {
     .await?;
     let tokens: BTreeSet<_> = answers
         .iter()
-        .map(|answer: &Answer| (answer.status.as_u16(), answer.text("/access_token"), answer.body["generation"].as_u64()))
+        .map(|answer: &Answer| {
+            (answer.status.as_u16(), answer.text("/access_token"), answer.body["generation"].as_u64())
+        })
         .collect();
     assert_eq!(tokens.len(), 1, "{}", tokens.len());
     let (status, token, generation) = tokens.first().unwrap();

@@ -61,9 +61,9 @@ impl Dump {
     }
 
     fn holds(&self, secret: &str) -> Option<String> {
-        writings(secret).into_iter().find(|writing| {
-            self.octets.windows(writing.len()).any(|window| window == writing.as_bytes())
-        })
+        writings(secret)
+            .into_iter()
+            .find(|writing| self.octets.windows(writing.len()).any(|window| window == writing.as_bytes()))
     }
 }
 
@@ -91,7 +91,8 @@ async fn twenty_flows(world: &World, browser: &Browser) -> anyhow::Result<Vec<(S
     saw("runner key", world.stack.keys.runner.expose().clone());
     let client_secret = "canary-client-secret-7d1f";
     saw("client secret", client_secret.to_owned());
-    let settings = ClientSettings { client_id: "canary".into(), client_secret: Some(client_secret.into()), ..Default::default() };
+    let settings =
+        ClientSettings { client_id: "canary".into(), client_secret: Some(client_secret.into()), ..Default::default() };
     let client = world.register(settings, json!({})).await?;
     let key = world.superuser().with("Idempotency-Key", "key-1");
     let body = json!({ "name": "k", "role": "runner", "projects": [world.stack.project],
@@ -100,7 +101,8 @@ async fn twenty_flows(world: &World, browser: &Browser) -> anyhow::Result<Vec<(S
 
     for number in 0..20 {
         let platform = world.platform().with("Idempotency-Key", &format!("session-{number}"));
-        let body = json!({ "owner": "ada", "clients": [client], "return_url": RETURN_URL, "name": format!("n{number}") });
+        let body =
+            json!({ "owner": "ada", "clients": [client], "return_url": RETURN_URL, "name": format!("n{number}") });
         let link = platform.post("/v1/connect-sessions", body).await?.text("/connect_url");
         saw("connect token", link.rsplit('/').next().context("a token")?.to_owned());
         let pressed = browser.post(&link, &[]).await?;
@@ -170,7 +172,8 @@ async fn no_text_of_the_table_works_as_a_state() -> Outcome {
     let browser = Browser::new();
     twenty_flows(&world, &browser).await?;
     let clients = world.superuser().get("/v1/clients").await?;
-    let client = clients.body["items"].as_array().context("clients")?.iter().find(|client| client["client_id"] == "canary");
+    let client =
+        clients.body["items"].as_array().context("clients")?.iter().find(|client| client["client_id"] == "canary");
     let redirect_uri = client.and_then(|client| client["redirect_uri"].as_str()).context("a redirect URI")?.to_owned();
     let before = world.token_requests().len();
     let texts: Vec<String> = Dump::of(&world).await?.texts.into_iter().filter(|text| text.len() < 4000).collect();
