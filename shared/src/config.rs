@@ -119,10 +119,10 @@ pub fn local_keys() -> BTreeMap<String, String> {
     std::env::vars().filter(|(name, _)| ours(name)).collect()
 }
 
-/// The log level (`GRANTKEEPER_LOG`, default `info`), in the syntax of `tracing_subscriber::EnvFilter`.
+/// The log level (`GRANTKEEPER_LOG`, or the given default), in the syntax of `tracing_subscriber::EnvFilter`.
 #[expect(clippy::disallowed_methods, reason = "configuration reads the environment")]
-pub fn log_filter() -> String {
-    std::env::var("GRANTKEEPER_LOG").ok().filter(|level| !level.is_empty()).unwrap_or_else(|| "info".to_owned())
+pub fn log_filter(default: &str) -> String {
+    std::env::var("GRANTKEEPER_LOG").ok().filter(|level| !level.is_empty()).unwrap_or_else(|| default.to_owned())
 }
 
 #[cfg(test)]

@@ -1,8 +1,10 @@
 //! Wires a function to AWS: configuration, clients made once, entropy touched before the first request.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use aws_config::BehaviorVersion;
+use aws_config::timeout::TimeoutConfig;
 use aws_sdk_secretsmanager::Client as SecretsManager;
 
 use crate::broker::{Broker, Parts};
@@ -29,8 +31,17 @@ pub async fn broker(emulated: bool) -> Result<Broker, StartError> {
     random_token()?;
     let config = Config::from_env()?;
     let outbound = Outbound::new(policy(emulated)?)?;
-    let sdk = aws_config::load_defaults(BehaviorVersion::latest()).await;
+    let sdk = aws_config::defaults(BehaviorVersion::latest()).timeout_config(sdk_timeouts()).load().await;
     Ok(assemble(config, &sdk, Arc::new(SystemClock), outbound))
+}
+
+/// A call to DynamoDB or Secrets Manager takes milliseconds; one that hangs must not use up the function's time.
+fn sdk_timeouts() -> TimeoutConfig {
+    TimeoutConfig::builder()
+        .connect_timeout(Duration::from_secs(1))
+        .operation_attempt_timeout(Duration::from_millis(1500))
+        .operation_timeout(Duration::from_secs(4))
+        .build()
 }
 
 #[cfg(feature = "insecure-origins")]

@@ -17,7 +17,7 @@ static METRICS: AtomicBool = AtomicBool::new(false);
 pub fn init() {
     INIT.call_once(|| {
         METRICS.store(true, Ordering::Relaxed);
-        let filter = EnvFilter::try_new(crate::config::log_filter()).unwrap_or_else(|_| EnvFilter::new("info"));
+        let filter = EnvFilter::try_new(crate::config::log_filter("info")).unwrap_or_else(|_| EnvFilter::new("info"));
         // The HTTP and AWS crates can log headers and bodies below "warn", so no setting of ours lets them.
         let filter = ["hyper", "hyper_util", "reqwest", "aws", "aws_config", "aws_smithy_runtime", "rustls", "h2"]
             .into_iter()

@@ -2,8 +2,16 @@
 //! emulator, called over its HTTP API, on nothing but the environment that the template gives them, over the embedded
 //! engines. What stays untested for want of an account are AWS itself and its permissions.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test ends at the first thing that is not as it should be"
+)]
+
 #[path = "emulated/functions.rs"]
 mod functions;
+#[path = "emulated/routes.rs"]
+mod routes;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -176,7 +184,7 @@ async fn story(emulated: &Emulated) -> anyhow::Result<Vec<String>> {
     let completion = json!({ "completion_code": part("completion_code")?, "owner": "ada" });
     let completed = platform.post(&format!("/v1/flows/{}/complete", part("flow")?), completion).await?;
     expect(&completed, StatusCode::CREATED)?;
-    ensure!(completed.text("/account/subject") != "", "no account: {}", completed.body);
+    ensure!(!completed.text("/account/subject").is_empty(), "no account: {}", completed.body);
     let credential = completed.text("/id");
 
     // credentials

@@ -1,6 +1,12 @@
 //! The events of AWS, through the conversion that the functions run in Lambda: API Gateway's HTTP API (payload 2.0) into
 //! the routers and back, the schedule's tick and the queue's batches into `token-refresh`.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test ends at the first thing that is not as it should be"
+)]
+
 use anyhow::{Context as _, ensure};
 use axum::Router;
 use chrono::Duration;

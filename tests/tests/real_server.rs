@@ -1,6 +1,8 @@
 //! The whole flow against a real authorization server: npm `oidc-provider`, which requires PKCE, sends `iss`, rotates
 //! refresh tokens and revokes a grant whose spent refresh token is shown again.
 
+#![expect(clippy::unwrap_used, reason = "a test ends at the first thing that is not as it should be")]
+
 use std::sync::Arc;
 
 use anyhow::{Context as _, ensure};

@@ -45,7 +45,7 @@ struct Arguments {
 async fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
     ensure!(arguments.refresh_every > 0, "--refresh-every must be at least 1");
-    let filter = EnvFilter::try_new(grantkeeper::config::log_filter().replace("info", "warn"))?;
+    let filter = EnvFilter::try_new(grantkeeper::config::log_filter("warn"))?;
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,8 +31,9 @@ use crate::{queue, rooms, seed, table};
 
 /// The table of the local stack.
 const TABLE: &str = "grantkeeper";
-/// How long requests in flight may still take at the end.
-const GRACE: Duration = Duration::from_secs(5);
+/// How long requests in flight may still take at the end: as long as a function may run, for a refresh that is cut off
+/// between provider and commit can cost a grant.
+const GRACE: Duration = Duration::from_secs(21);
 
 /// How a stack is started.
 pub struct Options {
@@ -107,7 +109,7 @@ impl Stack {
     /// A port or directory that cannot be used; options that are wrong.
     pub async fn start(options: Options) -> anyhow::Result<Self> {
         let keys = Keys::load(&options.data, &options.preset_keys)?;
-        std::fs::create_dir_all(&options.data).with_context(|| format!("cannot make {}", options.data.display()))?;
+        make_private(&options.data).with_context(|| format!("cannot make {}", options.data.display()))?;
         let data = (!options.ephemeral).then_some(options.data.as_path());
         let engines = Engines::start(data).await?;
         let sdk = engines.sdk_config();
@@ -152,7 +154,10 @@ impl Stack {
         if let Some(every) = options.refresh_every {
             tasks.push(background(tick(broker.clone(), every, stopped.clone())));
         }
-        tasks.push(serve(listener, rooms::router(&broker), stopped));
+        let (alive, mut all_ended) = tokio::sync::mpsc::channel::<()>(1);
+        tasks.push(serve(listener, rooms::router(&broker, alive), stopped));
+        // Requests whose caller hung up go on; the end waits for them, too.
+        tasks.push(background(async move { while all_ended.recv().await.is_some() {} }));
         Ok(Self { url, keys, project, broker, engines, sandbox, stop, tasks })
     }
 
@@ -191,6 +196,11 @@ async fn bootstrap(broker: &Broker, keys: &Keys) -> anyhow::Result<Caller> {
     let expires_at = broker.now() + chrono::Duration::days(365);
     broker.ensure_key("local superuser", Role::Superuser, everything, &keys.superuser, expires_at).await?;
     Ok(Caller { key: broker.authenticate(&keys.superuser).await?, project: None, user: None })
+}
+
+/// A directory that only its owner can look into; one that exists is left as it is.
+fn make_private(directory: &Path) -> std::io::Result<()> {
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)
 }
 
 async fn start_sandbox(

@@ -6,7 +6,7 @@ use super::Broker;
 use super::open_session::session_status;
 use crate::error::{BrowserRefusal, Error, Result};
 use crate::model::client::Client;
-use crate::model::flow::{Flow, FlowStatus};
+use crate::model::flow::Flow;
 use crate::model::project::Project;
 use crate::model::session::{Offer, Session};
 use crate::secret::Secret;
@@ -69,19 +69,17 @@ impl Broker {
         let session = self.store().find_session_by_token(&sha256(token.expose())).await?;
         let session = session.ok_or(BrowserRefusal::UnknownLink)?;
         let now = self.now();
-        let mut flow = match &session.flow {
+        let flow = match &session.flow {
             Some(flow) => self.store().find_flow(&session.project, flow).await?,
             None => None,
         };
-        if let Some(interrupted) = flow.as_mut().filter(|flow| flow.is_interrupted(now)) {
-            self.end_interrupted(interrupted).await?;
-            interrupted.status = FlowStatus::Failed;
-        }
         if session.is_expired(now) {
             return Err(BrowserRefusal::ExpiredLink.into());
         }
         use super::open_session::SessionStatus as Status;
-        if matches!(session_status(&session, flow.as_ref(), now), Status::Returned | Status::Completed) {
+        let interrupted = flow.as_ref().is_some_and(|flow| flow.is_interrupted(now));
+        if !interrupted && matches!(session_status(&session, flow.as_ref(), now), Status::Returned | Status::Completed)
+        {
             return Err(BrowserRefusal::AlreadyUsed.into());
         }
         let mut offers = Vec::with_capacity(session.offers.len());

@@ -15,11 +15,11 @@ use crate::model::token_set::TokenSet;
 use crate::outbound::{Limits, OAuthHttp, OutboundRequest};
 use crate::protocol::id_token::{self, Expected};
 use crate::protocol::token::{TokenAnswer, TokenEndpoint, TokenFailure};
-use crate::refresh::FUNCTION_TIMEOUT_SECONDS;
+use crate::refresh::{FUNCTION_TIMEOUT_SECONDS, persist};
 use crate::store::Completion;
 use crate::vault::Place;
 
-/// How many names are tried when the wanted one was taken between consent and exchange.
+/// How many numbers are tried when the wanted name was taken between consent and exchange; then the id serves.
 const NAMES: u32 = 20;
 
 /// A flow whose code this call alone may exchange. Only [`Broker::exchange_code`] makes one, after every check.
@@ -27,6 +27,8 @@ struct Claimed<'a> {
     flow: &'a Flow,
     client: &'a Client,
     parked: Parked,
+    /// The issuer's keys, when an ID token is to be verified with them.
+    keys: Option<JwkSet>,
 }
 
 impl Broker {
@@ -46,6 +48,10 @@ impl Broker {
         // Everything that can fail comes before the code is sent.
         let parked = self.open_parked(flow).await?;
         let secrets = self.engine().client_secrets(&client).await?;
+        let keys = match &client.jwks_uri {
+            Some(uri) if asks_openid(flow) => Some(self.fetch_keys(uri).await?),
+            _ => None,
+        };
         let now = self.now();
         let until = now + Duration::seconds(FUNCTION_TIMEOUT_SECONDS + 5);
         // From here on the flow is named with this exchange: no repetition of a write can touch another's.
@@ -57,12 +63,16 @@ impl Broker {
                 advice: &["Repeat the call in a second: it then gets the same answer."],
             });
         }
-        let claimed = Claimed { flow, client: &client, parked };
+        let claimed = Claimed { flow, client: &client, parked, keys };
         match self.redeem(&claimed, secrets.first()).await {
             Ok(credential) => Ok(credential),
             Err(Failure::NotSent) => {
                 self.store().release_exchange(flow).await?;
                 Err(Error::ProviderUnavailable { what: "its token endpoint could not be reached", retry_after: None })
+            }
+            Err(Failure::Later(retry_after)) => {
+                self.store().release_exchange(flow).await?;
+                Err(Error::ProviderUnavailable { what: "it asked to come again later", retry_after })
             }
             Err(Failure::Final(error)) => {
                 self.store().fail_flow(flow, FlowStatus::Exchanging, problem_of(&error), self.now()).await?;
@@ -76,7 +86,7 @@ impl Broker {
         claimed: &Claimed<'_>,
         client_secret: Option<&crate::secret::Secret<String>>,
     ) -> Result<Credential, Failure> {
-        let Claimed { flow, client, parked } = claimed;
+        let Claimed { flow, client, parked, .. } = claimed;
         let settings = &client.settings;
         let client_id = settings.client_id.as_deref().ok_or(Error::Internal("an active client lacks its client_id"))?;
         let origin = settings.token_origin().ok_or(Error::Internal("an active client lacks its endpoint"))?;
@@ -92,9 +102,17 @@ impl Broker {
         let http = OAuthHttp::new(self.outbound(), &origin);
         let verifier = flow.pkce.then_some(&parked.verifier);
         let answer = endpoint.exchange_code(&http, &parked.code, verifier, &flow.redirect_uri).await;
-        let status = http.outcome().map_or(0, |outcome| outcome.status);
+        let (status, retry_after) = http.outcome().map_or((0, None), |outcome| (outcome.status, outcome.retry_after));
+        // Documented as not processed (RFC 6585 §4, RFC 9110 §15.6.4): the code is still good.
+        if answer.is_err() && (status == 429 || (status == 503 && retry_after.is_some())) {
+            return Err(Failure::Later(retry_after));
+        }
         let answer = answer.map_err(|failure| match failure {
             TokenFailure::Refused("invalid_grant") => Failure::Final(Error::GrantRejected),
+            TokenFailure::Refused("temporarily_unavailable") => Failure::Later(retry_after),
+            TokenFailure::Refused("server_error") => {
+                Failure::Final(Error::ProviderUnavailable { what: "it failed over the code", retry_after })
+            }
             TokenFailure::Refused(error) => Failure::Final(Error::ClientRejected { error, status }),
             TokenFailure::Transport(error) if !error.maybe_processed() && status == 0 => Failure::NotSent,
             TokenFailure::Transport(_) if status >= 500 || status == 0 => Failure::Final(Error::ProviderUnavailable {
@@ -105,6 +123,10 @@ impl Broker {
                 Failure::Final(Error::ProviderMisbehaved("the token endpoint answered something that is not OAuth"))
             }
         })?;
+        // RFC 6749 §7.1: a token of a type that cannot be used must not be used. Other odd names mean bearer.
+        if ["dpop", "mac", "pop"].contains(&answer.token_type.to_ascii_lowercase().as_str()) {
+            return Err(Failure::Final(Error::ProviderMisbehaved("it issued a token that is not a bearer token")));
+        }
         // Tokens are not used or stored before the ID token that came with them was verified.
         let account = self.verify_id_token(claimed, client_id, &answer).await?;
         Ok(self.store_tokens(flow, client, origin, answer, account).await?)
@@ -117,16 +139,12 @@ impl Broker {
         client_id: &str,
         answer: &TokenAnswer,
     ) -> Result<Option<Account>> {
-        let Claimed { flow, client, parked } = claimed;
-        if !flow.requested_scopes.iter().any(|scope| scope == "openid") {
+        let Claimed { flow, parked, keys, .. } = claimed;
+        if !asks_openid(flow) {
             return Ok(None);
         }
         let missing = "openid was asked, and the answer has no ID token";
         let token = answer.id_token.as_ref().ok_or(Error::ProviderMisbehaved(missing))?;
-        let keys = match &client.jwks_uri {
-            Some(uri) => Some(self.fetch_keys(uri).await?),
-            None => None,
-        };
         let expected = Expected { issuer: flow.issuer.as_deref(), client_id, nonce: &parked.nonce, now: self.now() };
         match id_token::verify(token, keys.as_ref(), &expected) {
             Ok(subject) => Ok(Some(Account { issuer: subject.issuer, subject: subject.subject })),
@@ -172,7 +190,8 @@ impl Broker {
         };
         let (id, attempt) = (CredentialId::generate(), uuid::Uuid::new_v4().to_string());
         let place = Place::new(flow.project.as_str(), id.as_str());
-        let cur = self.vault().stage(&place, &attempt, &tokens.to_document()).await?;
+        let document = tokens.to_document();
+        let cur = persist(|| self.vault().stage(&place, &attempt, &document)).await?;
         let mut credential = Credential {
             id,
             project: flow.project.clone(),
@@ -205,24 +224,31 @@ impl Broker {
             backoff_until: None,
             last_refreshed_at: None,
         };
-        for number in 2..NAMES {
-            match self.store().complete_flow(flow, &credential, now).await? {
+        for number in 2.. {
+            match persist(|| self.store().complete_flow(flow, &credential, now)).await? {
                 Completion::Done => {
                     tracing::info!(flow = %flow.id, credential = %credential.id, "credential connected");
                     return Ok(credential);
                 }
-                Completion::NameTaken => credential.name = format!("{} ({number})", flow.name),
+                Completion::NameTaken if number < NAMES => credential.name = format!("{} ({number})", flow.name),
+                Completion::NameTaken => credential.name = format!("{} ({})", flow.name, credential.id),
                 Completion::Lost => return Err(Error::Internal("the flow was ended while its code was exchanged")),
             }
         }
-        Err(super::open_session::name_taken())
+        Err(Error::Internal("there are no more names"))
     }
+}
+
+fn asks_openid(flow: &Flow) -> bool {
+    flow.requested_scopes.iter().any(|scope| scope == "openid")
 }
 
 /// How an exchange failed.
 enum Failure {
     /// The code was surely not sent, and can still be.
     NotSent,
+    /// The code was surely not processed, and can be sent again.
+    Later(Option<std::time::Duration>),
     /// The flow is over.
     Final(Error),
 }

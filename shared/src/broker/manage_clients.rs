@@ -86,6 +86,7 @@ impl Broker {
                 }
             }
         }
+        self.check_shared_with(caller, &settings.shared_with, &old.settings.shared_with).await?;
         self.validate_client(&settings, client_secret.as_ref(), None)?;
 
         let mut client = Client { version: old.version + 1, disabled, updated_at: self.now(), ..old.clone() };

@@ -9,7 +9,7 @@ use super::fields::Fields;
 use crate::clock::Timestamp;
 use crate::error::{Error, Result};
 use crate::model::ids::{KeyId, ProjectId};
-use crate::model::principal::{ApiKey, Everything, Projects, Role};
+use crate::model::principal::{ApiKey, Everything, PERMISSIONS, Projects, Role};
 use crate::secret::Secret;
 use crate::store::Page;
 use crate::vault::root_key::{random_token, sha256};
@@ -72,8 +72,18 @@ impl Broker {
             }
             Projects::All(_) => {}
         }
+        // A key that was narrowed makes only keys that are narrowed at least as far.
+        if new.permissions.is_empty() && !caller.key.permissions.is_empty() {
+            fields.wrong("/permissions", "not_allowed", "This key has permissions: name some of them for the new key.");
+        }
         for (index, permission) in new.permissions.iter().enumerate() {
-            fields.text(&format!("/permissions/{index}"), permission);
+            let pointer = format!("/permissions/{index}");
+            if !PERMISSIONS.contains(&permission.as_str()) {
+                let known = format!("A permission is one of: {}.", PERMISSIONS.join(", "));
+                fields.wrong(&pointer, "unknown_permission", known);
+            } else if !caller.key.permits(permission) {
+                fields.wrong(&pointer, "not_allowed", "This key does not have that permission itself.");
+            }
         }
         fields.done()?;
 

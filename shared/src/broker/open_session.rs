@@ -24,6 +24,8 @@ use crate::vault::root_key::{random_token, sha256};
 const DEFAULT_LIFE: i64 = 30 * 60;
 /// How long it may live (seconds).
 const MAX_LIFE: i64 = 24 * 60 * 60;
+/// The most clients that a session may name.
+const MAX_CLIENTS: usize = 50;
 /// The longest `context` (characters).
 const MAX_CONTEXT: usize = 512;
 
@@ -180,7 +182,10 @@ impl Broker {
             return Ok(usable.into_iter().map(|client| (Arc::new(client), None)).collect());
         };
         let mut fields = Fields::default();
-        let mut offered = Vec::new();
+        if choices.len() > MAX_CLIENTS {
+            return Err(Error::field("/clients", "too_many", format!("At most {MAX_CLIENTS} clients.")));
+        }
+        let mut offered: Vec<(Arc<Client>, Option<Vec<String>>)> = Vec::new();
         for (index, choice) in choices.iter().enumerate() {
             let (id, scopes) = match choice {
                 ClientChoice::Id(id) => (id, None),
@@ -192,6 +197,9 @@ impl Broker {
                 Err(_) => Err(Error::NotFound),
             };
             match found {
+                Ok(client) if offered.iter().any(|(known, _)| known.id == client.id) => {
+                    fields.wrong(&pointer, "repeated", "This client is named twice.");
+                }
                 Ok(client) if client.status() == ClientStatus::Active => offered.push((client, scopes)),
                 Ok(client) => {
                     let missing = client.missing().join(", ");
@@ -312,6 +320,9 @@ impl Broker {
 pub(crate) fn session_status(session: &Session, flow: Option<&Flow>, now: crate::clock::Timestamp) -> SessionStatus {
     match flow.map(|flow| flow.status) {
         Some(FlowStatus::Completed) => SessionStatus::Completed,
+        Some(FlowStatus::Parked) if flow.is_some_and(|flow| flow.completion_expires_at.is_none_or(|at| now >= at)) => {
+            SessionStatus::Expired
+        }
         Some(FlowStatus::Parked | FlowStatus::Exchanging) => SessionStatus::Returned,
         _ if session.is_expired(now) => SessionStatus::Expired,
         Some(FlowStatus::Failed) => SessionStatus::Failed,

@@ -96,7 +96,7 @@ impl Broker {
             tokio::join!(self.store().find_credential(&project, &id), self.vault().prefetch(&place));
         let credential = found?.ok_or(Error::NotFound)?;
         may_read(caller, &credential)?;
-        let client = self.client(&credential.client).await?;
+        let client = self.client_of_credential(&credential).await?;
 
         let (credential, prefetched, warning) = match need(&credential, self.now(), min_ttl) {
             Need::Serve => {
@@ -129,6 +129,17 @@ impl Broker {
             "token read"
         );
         Ok(deliver(&client, &credential, tokens, warning))
+    }
+
+    /// The client that a credential was made with. Without it the credential cannot be used.
+    pub(crate) async fn client_of_credential(&self, credential: &Credential) -> Result<Arc<Client>> {
+        match self.client(&credential.client).await {
+            Err(Error::NotFound) => Err(Error::ReauthorizationRequired {
+                reason: "client_deleted".to_owned(),
+                url: self.reauthorize_url(&credential.project, credential).await,
+            }),
+            other => other,
+        }
     }
 
     /// Waits for a refresh. `None`: it failed, and what is there can still be served.

@@ -18,7 +18,7 @@ impl Broker {
         let project = caller.project(None)?;
         let id = CredentialId::parse(id).map_err(|_| Error::NotFound)?;
         let credential = self.store().find_credential(&project, &id).await?.ok_or(Error::NotFound)?;
-        let client = self.client(&credential.client).await?;
+        let client = self.client_of_credential(&credential).await?;
         match self.engine().refresh(&client, credential.clone(), Reason::Forced, WAIT_BUDGET).await {
             Err(Error::ReauthorizationRequired { reason, .. }) => {
                 let url = self.reauthorize_url(&project, &credential).await;

@@ -8,7 +8,7 @@ use super::fields::{Fields, escape};
 use crate::clock::Timestamp;
 use crate::error::{Error, Result};
 use crate::model::client::{Client, ClientSecret, ClientSettings, GrantType};
-use crate::model::ids::ClientId;
+use crate::model::ids::{ClientId, ProjectId};
 use crate::model::principal::Role;
 use crate::outbound::{Limits, OutboundError, OutboundRequest};
 use crate::protocol::discovery::{self, Metadata, MetadataRefusal};
@@ -17,6 +17,9 @@ use crate::secret::Secret;
 use crate::store::StoreError;
 use crate::vault::Place;
 use crate::vault::root_key::random_token;
+
+/// The most projects that a client can be shared with.
+const MAX_SHARED: usize = 50;
 
 /// A client to be registered: what is configured, and the secret and the key, which are not part of it.
 pub struct NewClient {
@@ -54,6 +57,7 @@ impl Broker {
         } else {
             settings.project = caller.project_filter(None)?;
         }
+        self.check_shared_with(caller, &settings.shared_with, &[]).await?;
         self.validate_client(&settings, client_secret.as_ref(), client_key.as_deref())?;
         let discovered = self.discover(&mut settings).await?;
 
@@ -88,6 +92,26 @@ impl Broker {
             }),
             other => Ok(other.map(|()| client)?),
         }
+    }
+
+    /// A client may be offered only to projects that the key is for; what it was shared with before may stay.
+    pub(crate) async fn check_shared_with(
+        &self,
+        caller: &Caller,
+        shared_with: &[ProjectId],
+        before: &[ProjectId],
+    ) -> Result<()> {
+        if shared_with.len() > MAX_SHARED {
+            return Err(Error::field("/shared_with", "too_many", format!("At most {MAX_SHARED} projects.")));
+        }
+        let mut fields = Fields::default();
+        for (index, project) in shared_with.iter().enumerate().filter(|(_, project)| !before.contains(project)) {
+            let known = caller.key.projects.contains(project) && self.store().find_project(project).await?.is_some();
+            if !known {
+                fields.wrong(&format!("/shared_with/{index}"), "unknown_project", "There is no such project.");
+            }
+        }
+        fields.done()
     }
 
     /// Puts a secret into the vault and at the head of the client's list.

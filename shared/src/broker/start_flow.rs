@@ -43,7 +43,9 @@ impl Broker {
     /// [`BrowserRefusal`].
     pub async fn start_flow(&self, token: &Secret<String>, choice: Choice) -> Result<Started> {
         let page = self.connect_page(token).await?;
-        let (offer, client) = chosen(&page, choice.client.as_deref())?;
+        let (offer, _) = chosen(&page, choice.client.as_deref())?;
+        // Not from the cache: a flow that starts with an old version of the client would cost the person's consent.
+        let client = &self.store().find_client(&offer.client).await?.ok_or(BrowserRefusal::ClientChanged)?;
         let name = match chosen_name(&page, choice.name)? {
             Some(name) => name,
             None => self.free_name(&page.session, client).await?,
@@ -100,6 +102,9 @@ impl Broker {
             problem: None,
         };
         let location = self.authorization_url(client, &page, &flow, &state, &verifier, &nonce)?;
+        if let Some(interrupted) = page.flow.as_ref().filter(|flow| flow.is_interrupted(now)) {
+            self.end_interrupted(interrupted).await?;
+        }
         if !self.store().start_flow(&flow, session, now).await? {
             return Err(BrowserRefusal::AlreadyUsed.into());
         }

@@ -164,6 +164,7 @@ impl From<&Error> for Problem {
             .by(WhoCanAct::Owner),
             Error::ReauthorizationRequired { reason, url } => {
                 let mut advice = vec![match reason.as_str() {
+                    "client_deleted" => "The client that this credential was made with was deleted.",
                     "origin_changed" => {
                         "The client's token endpoint moved to another origin, and tokens do not follow it there."
                     }

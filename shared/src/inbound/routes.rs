@@ -37,10 +37,31 @@ pub fn finish(router: Router<Broker>, broker: Broker) -> Router {
         .with_state(broker)
 }
 
+/// An answer that no handler of ours made: the HTTP layer refused the request in plain text.
+fn is_bare(response: &Response) -> bool {
+    let plain =
+        response.headers().get(header::CONTENT_TYPE).is_some_and(|value| value.as_bytes().starts_with(b"text/plain"));
+    response.status().is_client_error() && plain
+}
+
+/// An error as a response of its own, for whoever answers in a function's stead.
+pub fn answer(error: &Error) -> Response {
+    let mut response = problem::respond(error, &new_request_id());
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+fn new_request_id() -> String {
+    format!("req_{}", ulid::Ulid::generate())
+}
+
 async fn boundary(request: Request, next: Next) -> Response {
-    let request_id = format!("req_{}", ulid::Ulid::generate());
+    let request_id = new_request_id();
     let method = request.method().clone();
     let mut response = next.run(request).await;
+    if is_bare(&response) {
+        response = Error::Malformed("The path or the query cannot be read.".to_owned()).into_response();
+    }
     if let Some(Failed(error)) = response.extensions_mut().remove::<Failed>() {
         response = problem::respond(&error, &request_id);
         let status = response.status().as_u16();

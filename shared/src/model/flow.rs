@@ -175,7 +175,7 @@ impl Flow {
             FlowStatus::Parked if self.completion_expires_at.is_none_or(|at| now >= at) => Err(Error::Gone {
                 code: "completion_expired",
                 detail: "The authorization code of this flow has expired.".to_owned(),
-                advice: &[RESTART],
+                advice: &["Open a new connect session."],
             }),
             FlowStatus::Parked => Ok(()),
         }

@@ -8,6 +8,25 @@ use crate::clock::Timestamp;
 /// A key that nobody used for this long disables itself (days).
 pub const IDLE_DAYS: i64 = 90;
 
+/// What a key can be narrowed to; each call of the API needs one of them.
+pub const PERMISSIONS: [&str; 15] = [
+    "clients:read",
+    "clients:write",
+    "credentials:read",
+    "credentials:refresh",
+    "credentials:write",
+    "flows:complete",
+    "flows:read",
+    "keys:read",
+    "keys:write",
+    "projects:read",
+    "projects:write",
+    "sessions:read",
+    "sessions:write",
+    "tokens:read",
+    "tokens:report",
+];
+
 /// What a key may do (API.md, "Keys").
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]

@@ -19,7 +19,7 @@ impl Limits {
     /// Token, revocation and registration endpoints: 64 kB in 10 seconds.
     pub const TOKEN: Self = Self { max_body: 64 * 1024, total: Duration::from_secs(10) };
     /// Authorization server metadata and key sets: 1 MB in 10 seconds.
-    pub const DISCOVERY: Self = Self { max_body: 1024 * 1024, total: Duration::from_secs(10) };
+    pub const DISCOVERY: Self = Self { max_body: 1024 * 1024, total: Duration::from_secs(4) };
 }
 
 /// A request to the outside. Its `Debug` shows neither URL nor headers nor body: all three may hold secrets.

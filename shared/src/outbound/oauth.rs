@@ -136,15 +136,19 @@ fn text(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
     headers.get(name).and_then(|value| value.to_str().ok())
 }
 
+/// The longest `Retry-After` that is believed: whoever says more is asked again after an hour.
+const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(3600);
+
 /// RFC 9110 §10.2.3: a number of seconds, or a date. The server's own clock is the one its date is measured on.
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let value = text(headers, header::RETRY_AFTER)?.trim();
-    if let Ok(seconds) = value.parse() {
-        return Some(Duration::from_secs(seconds));
+    if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) {
+        let seconds = value.parse().unwrap_or(u64::MAX);
+        return Some(Duration::from_secs(seconds).min(LONGEST_RETRY_AFTER));
     }
     let until = DateTime::parse_from_rfc2822(value).ok()?;
     let now = DateTime::parse_from_rfc2822(text(headers, header::DATE)?).ok()?;
-    Some((until - now).to_std().unwrap_or_default())
+    Some((until - now).to_std().unwrap_or_default().min(LONGEST_RETRY_AFTER))
 }
 
 #[cfg(test)]

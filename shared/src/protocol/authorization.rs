@@ -114,12 +114,14 @@ impl AuthorizationResponse {
                 return Err(BrowserRefusal::DuplicateParameter);
             }
         }
+        let iss = seen.remove("iss");
         let mut take = |name: &str| seen.remove(name).filter(|value| !value.is_empty());
         Ok(Self {
             state: take("state").map(Secret::new),
             code: take("code").map(Secret::new),
             error: take("error"),
-            iss: take("iss"),
+            // An empty `iss` is one that differs, not one that is missing.
+            iss,
         })
     }
 

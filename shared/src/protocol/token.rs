@@ -203,6 +203,8 @@ fn known_error(error: &BasicErrorResponseType) -> &'static str {
         BasicErrorResponseType::InvalidScope => "invalid_scope",
         BasicErrorResponseType::UnauthorizedClient => "unauthorized_client",
         BasicErrorResponseType::UnsupportedGrantType => "unsupported_grant_type",
+        BasicErrorResponseType::Extension(code) if code == "temporarily_unavailable" => "temporarily_unavailable",
+        BasicErrorResponseType::Extension(code) if code == "server_error" => "server_error",
         BasicErrorResponseType::Extension(_) => "other",
     }
 }

@@ -3,8 +3,9 @@
 use std::time::Duration as StdDuration;
 
 use chrono::Duration;
+use tokio::time::Instant;
 
-use super::{Engine, LEASE_SECONDS, Reason, Step};
+use super::{Engine, LEASE_SECONDS, Reason, SEND_WITHIN, Step, persist};
 use crate::error::{Error, Result};
 use crate::model::client::{Client, ClientStatus};
 use crate::model::credential::{Credential, CredentialStatus, Outcome, Schedule};
@@ -14,7 +15,7 @@ use crate::protocol::token::{AuthMethod, TokenAnswer, TokenEndpoint, TokenFailur
 use crate::secret::Secret;
 use crate::store::{AcquireRefresh, Attempted, CommitRefresh, ReleaseRefresh};
 use crate::telemetry;
-use crate::vault::{Place, Prefetched};
+use crate::vault::{Place, Prefetched, VaultError};
 
 /// What must be left of the lease right before the request is sent: 10 s for the provider, 5 s for the commit.
 const NEEDED_TO_SEND: Duration = Duration::seconds(15);
@@ -25,9 +26,6 @@ const MAX_BACKOFF: Duration = Duration::minutes(5);
 const CLIENT_BACKOFF: Duration = Duration::minutes(1);
 /// How often an `invalid_grant` that may come from a lost answer is tried again before consent is asked for.
 const MAX_DOUBTS: u32 = 3;
-/// Tries and first pause of the writes after the provider answered: they must not be given up lightly.
-const WRITE_TRIES: u32 = 5;
-const WRITE_PAUSE: StdDuration = StdDuration::from_millis(100);
 
 /// Everything that can fail, obtained before anything is touched.
 struct Obtained {
@@ -35,6 +33,12 @@ struct Obtained {
     refresh_token: Secret<String>,
     secrets: Vec<Secret<String>>,
     rt_fp: String,
+}
+
+/// A token set that was staged and never committed.
+struct Orphan {
+    tokens: TokenSet,
+    pointer: String,
 }
 
 /// What the provider said, by what it means for the credential.
@@ -60,13 +64,22 @@ enum Answer {
 }
 
 impl Engine {
-    /// Tries once. The credential was read a moment ago and is not leased.
-    pub(super) async fn attempt(&self, client: &Client, credential: Credential, reason: Reason) -> Result<Step> {
+    /// Tries once, for a call that began at `begun`. The credential was read a moment ago and is not leased.
+    pub(super) async fn attempt(
+        &self,
+        client: &Client,
+        credential: Credential,
+        reason: Reason,
+        begun: Instant,
+    ) -> Result<Step> {
         check_status(&credential)?;
-        if client.settings.token_origin().as_deref() != Some(credential.bound_origin.as_str()) {
-            return self.park_changed_origin(&credential).await;
+        if client.settings.token_origin().is_some_and(|origin| origin != credential.bound_origin) {
+            return self.park(&credential, "origin_changed").await;
         }
         self.check(client, &credential, reason)?;
+        if let Some(received) = self.orphan(&credential).await? {
+            return self.adopt(client, &credential, received).await;
+        }
         let obtained = self.obtain(client, &credential).await?;
 
         let acquire = self.acquisition(&credential, &obtained.rt_fp);
@@ -75,17 +88,50 @@ impl Engine {
             Attempted::Refused(Some(other)) => return Ok(Step::Busy(other)),
             Attempted::Refused(None) => return Err(Error::NotFound),
         };
-        // A frozen environment may thaw long after the lease was taken; then nothing may be sent any more.
-        if self.clock.now() + NEEDED_TO_SEND >= acquire.until {
-            self.release(&held, &acquire.attempt, Release::untouched(&held)).await?;
+        // A frozen environment may thaw long after the lease was taken, and a slow one may be killed before the commit:
+        // then nothing may be sent any more.
+        if self.clock.now() + NEEDED_TO_SEND >= acquire.until || begun.elapsed() > SEND_WITHIN {
+            self.release(&held, &acquire, Release::untouched(&held)).await?;
             return Err(Error::Refreshing { retry_after: StdDuration::from_secs(1) });
         }
         let answer = self.send(client, &obtained).await?;
         self.settle(client, *held, &acquire, obtained, answer).await
     }
 
+    /// What a dead worker received, staged in the vault and did not commit. Presenting the old refresh token again
+    /// instead could cost the grant.
+    async fn orphan(&self, credential: &Credential) -> Result<Option<Orphan>> {
+        let Some(intent) = &credential.intent else { return Ok(None) };
+        let place = Place::new(credential.project.as_str(), credential.id.as_str());
+        match self.vault.open(&place, &intent.attempt, Prefetched::Nothing).await {
+            Ok(document) => Ok(TokenSet::from_document(&document)
+                .filter(|tokens| tokens.generation == credential.generation + 1)
+                .map(|tokens| Orphan { tokens, pointer: intent.attempt.clone() })),
+            Err(VaultError::Missing) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// S-R 1: commits what a dead worker staged, without calling the provider.
+    async fn adopt(&self, client: &Client, credential: &Credential, orphan: Orphan) -> Result<Step> {
+        let Orphan { tokens, pointer } = orphan;
+        let acquire = self.acquisition(credential, "");
+        let held = match self.store.acquire_refresh(&credential.project, &credential.id, &acquire).await? {
+            Attempted::Applied(held) => held,
+            Attempted::Refused(Some(other)) => return Ok(Step::Busy(other)),
+            Attempted::Refused(None) => return Err(Error::NotFound),
+        };
+        let now = self.clock.now();
+        let left = tokens.expires_at.map(|at| u64::try_from((at - now).num_seconds()).unwrap_or_default());
+        let planned = Schedule::plan(now, left, None, true);
+        let schedule = Schedule { at_exp: tokens.expires_at.map(|at| at.timestamp_millis()), ..planned };
+        tracing::warn!(credential = %credential.id, attempt = %pointer, "what a dead worker received is adopted");
+        self.commit_staged(client, &held, &acquire, pointer, tokens.scopes, schedule).await
+    }
+
     /// S0, the rest: whether the client can be used and no backoff stands against it.
-    fn check(&self, client: &Client, credential: &Credential, reason: Reason) -> Result<()> {
+    pub(super) fn check(&self, client: &Client, credential: &Credential, reason: Reason) -> Result<()> {
+        check_status(credential)?;
         match client.status() {
             ClientStatus::Active => {}
             ClientStatus::Disabled | ClientStatus::Draft => {
@@ -98,7 +144,8 @@ impl Engine {
             }
         }
         match credential.backoff(self.clock.now()) {
-            Some(left) if reason == Reason::Due => Err(Error::ProviderUnavailable {
+            // A refresh that is asked for by name does not wait, unless a refresh token may have been spent unseen.
+            Some(left) if reason == Reason::Due || credential.intent.is_some() => Err(Error::ProviderUnavailable {
                 what: "the last refresh failed; the next try has a time",
                 retry_after: left.to_std().ok(),
             }),
@@ -200,14 +247,14 @@ impl Engine {
             Answer::ClientRefused { error, status } => {
                 telemetry::count("Refresh", "client_refused", now);
                 let release = Release { backoff: Some(CLIENT_BACKOFF), ..Release::untouched(&held) };
-                self.release(&held, &acquire.attempt, release).await?;
+                self.release(&held, acquire, release).await?;
                 Err(Error::ClientRejected { error, status })
             }
             Answer::Misbehaved(what) => {
                 telemetry::count("Refresh", "misbehaved", now);
                 let release =
                     Release { backoff: Some(CLIENT_BACKOFF), ..Release::failing(&held, "provider_misbehaved") };
-                self.release(&held, &acquire.attempt, release).await?;
+                self.release(&held, acquire, release).await?;
                 Err(Error::ProviderMisbehaved(what))
             }
             Answer::Later { retry_after } => {
@@ -217,13 +264,13 @@ impl Engine {
                     backoff: asked.or(Some(backoff(held.fails))),
                     ..Release::failing(&held, "provider_unavailable")
                 };
-                self.release(&held, &acquire.attempt, release).await?;
+                self.release(&held, acquire, release).await?;
                 Err(Error::ProviderUnavailable { what: "it asked to come again later", retry_after })
             }
             Answer::NotSent => {
                 telemetry::count("Refresh", "not_sent", now);
                 let release = Release::failing(&held, "provider_unreachable");
-                self.release(&held, &acquire.attempt, release).await?;
+                self.release(&held, acquire, release).await?;
                 Err(Error::ProviderUnavailable {
                     what: "it could not be reached",
                     retry_after: backoff(held.fails).to_std().ok(),
@@ -232,7 +279,7 @@ impl Engine {
             Answer::Unknown => {
                 telemetry::count("Refresh", "unknown", now);
                 let release = Release { keep_intent: Some(Outcome::Unknown), ..Release::failing(&held, "answer_lost") };
-                self.release(&held, &acquire.attempt, release).await?;
+                self.release(&held, acquire, release).await?;
                 Err(Error::ProviderUnavailable {
                     what: "its answer was lost",
                     retry_after: backoff(held.fails).to_std().ok(),
@@ -267,6 +314,20 @@ impl Engine {
         let place = Place::new(held.project.as_str(), held.id.as_str());
         let document = tokens.to_document();
         let cur = persist(|| self.vault.stage(&place, &acquire.attempt, &document)).await?;
+        self.commit_staged(client, &held, acquire, cur, tokens.scopes, schedule).await
+    }
+
+    /// S5: the linearization point.
+    async fn commit_staged(
+        &self,
+        client: &Client,
+        held: &Credential,
+        acquire: &AcquireRefresh,
+        cur: String,
+        granted_scopes: Vec<String>,
+        schedule: Schedule,
+    ) -> Result<Step> {
+        let now = self.clock.now();
         let grace = Duration::seconds(client.settings.refresh.grace_seconds.unwrap_or_default().into());
         let commit = CommitRefresh {
             fence: held.fence,
@@ -279,7 +340,7 @@ impl Engine {
             at_exp: schedule.at_exp,
             refresh_after: schedule.refresh_after,
             next_due: schedule.refresh_after,
-            granted_scopes: tokens.scopes,
+            granted_scopes,
             now,
         };
         match persist(|| self.store.commit_refresh(&held.project, &held.id, &commit)).await? {
@@ -315,37 +376,53 @@ impl Engine {
                 backoff: Some(pause),
                 ..Release::failing(&held, "invalid_grant_in_doubt")
             };
-            self.release(&held, &acquire.attempt, release).await?;
+            self.release(&held, acquire, release).await?;
             let retry_after = pause.to_std().ok();
             return Err(Error::ProviderUnavailable { what: "it refused a grant that may still be good", retry_after });
         }
         telemetry::count("Refresh", "reauthorization_required", now);
-        self.release(&held, &acquire.attempt, Release::dead("invalid_grant")).await?;
+        self.release(&held, acquire, Release::dead("invalid_grant")).await?;
         tracing::warn!(credential = %held.id, generation = held.generation, "the grant was refused: new consent is needed");
         Err(Error::ReauthorizationRequired { reason: "invalid_grant".to_owned(), url: None })
     }
 
-    /// The token endpoint moved to another origin: the refresh token must not follow it there.
-    async fn park_changed_origin(&self, credential: &Credential) -> Result<Step> {
+    /// Ends a credential that cannot be refreshed any more, whoever is asked: its token endpoint moved to another origin,
+    /// where the refresh token must not follow, or its client is gone.
+    pub(super) async fn park(&self, credential: &Credential, why: &'static str) -> Result<Step> {
         let acquire = self.acquisition(credential, "");
         match self.store.acquire_refresh(&credential.project, &credential.id, &acquire).await? {
             Attempted::Applied(held) => {
-                self.release(&held, &acquire.attempt, Release::dead("origin_changed")).await?;
-                Err(Error::ReauthorizationRequired { reason: "origin_changed".to_owned(), url: None })
+                self.release(&held, &acquire, Release::dead(why)).await?;
+                Err(Error::ReauthorizationRequired { reason: why.to_owned(), url: None })
             }
             Attempted::Refused(Some(other)) => Ok(Step::Busy(other)),
             Attempted::Refused(None) => Err(Error::NotFound),
         }
     }
 
-    async fn release(&self, held: &Credential, attempt: &str, release: Release) -> Result<()> {
+    /// Puts work off that cannot be done now, so that it does not stand before the work of others.
+    pub(super) async fn postpone(&self, credential: &Credential) -> Result<()> {
+        // An intent that is left names what a dead worker may have received; it must not be overwritten.
+        if credential.intent.is_some() {
+            return Ok(());
+        }
+        let acquire = self.acquisition(credential, "");
+        let acquired = self.store.acquire_refresh(&credential.project, &credential.id, &acquire).await?;
+        let Attempted::Applied(held) = acquired else { return Ok(()) };
+        let release = Release { backoff: Some(CLIENT_BACKOFF), ..Release::untouched(&held) };
+        self.release(&held, &acquire, release).await
+    }
+
+    async fn release(&self, held: &Credential, acquire: &AcquireRefresh, release: Release) -> Result<()> {
         let now = self.clock.now();
+        // That an earlier attempt may have spent the refresh token unseen is not forgotten by a later failure.
+        let doubt = acquire.take_over.is_some().then_some(Outcome::Unknown);
         let backoff_until = release.backoff.map(|backoff| (now + backoff).timestamp_millis());
         let dead = release.status == CredentialStatus::ReauthorizationRequired;
         let release = ReleaseRefresh {
             fence: held.fence,
-            attempt: attempt.to_owned(),
-            keep_intent: release.keep_intent,
+            attempt: acquire.attempt.clone(),
+            keep_intent: release.keep_intent.or(doubt),
             fails: release.fails,
             backoff_until,
             status: release.status,
@@ -438,6 +515,8 @@ fn classify(result: Result<TokenAnswer, TokenFailure<OAuthHttpError>>, http: &OA
     }
     match result {
         Ok(answer) => Answer::Tokens(answer),
+        Err(TokenFailure::Refused("temporarily_unavailable")) => Answer::Later { retry_after },
+        Err(TokenFailure::Refused("server_error")) => Answer::Unknown,
         Err(TokenFailure::Refused(_)) if status >= 500 => Answer::Unknown,
         Err(TokenFailure::Refused("invalid_grant")) => Answer::GrantRefused,
         Err(TokenFailure::Refused(error)) => Answer::ClientRefused { error, status },
@@ -449,20 +528,4 @@ fn classify(result: Result<TokenAnswer, TokenFailure<OAuthHttpError>>, http: &OA
         Err(TokenFailure::Transport(_)) => Answer::NotSent,
         Err(TokenFailure::NotOAuth) => Answer::Unknown,
     }
-}
-
-/// Repeats one of our own writes after the provider answered: giving up here could lose a rotated refresh token.
-async fn persist<T, E, F>(write: impl Fn() -> F) -> Result<T, E>
-where
-    F: Future<Output = Result<T, E>>,
-{
-    let mut pause = WRITE_PAUSE;
-    for _ in 1..WRITE_TRIES {
-        if let Ok(done) = write().await {
-            return Ok(done);
-        }
-        tokio::time::sleep(pause).await;
-        pause *= 2;
-    }
-    write().await
 }

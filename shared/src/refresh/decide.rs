@@ -5,6 +5,9 @@ use chrono::Duration;
 use crate::clock::Timestamp;
 use crate::model::credential::{Credential, CredentialStatus};
 
+/// A token that is younger is not refreshed again only because somebody asks for a longer life.
+const JUST_REFRESHED: Duration = Duration::minutes(1);
+
 /// What to do for a caller who wants an access token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Need {
@@ -38,9 +41,11 @@ pub fn need(credential: &Credential, now: Timestamp, min_ttl: Option<Duration>) 
     let now_ms = now.timestamp_millis();
     if min_ttl.is_some_and(|min_ttl| expires_at - now < min_ttl) {
         let lifetime = Duration::milliseconds(expires_at.timestamp_millis() - credential.issued_at);
-        // A token that was obtained by a refresh shows how long this provider's tokens live: when that is shorter than
-        // what is asked, another refresh would only spend a refresh token.
-        let unreachable = min_ttl.is_some_and(|min_ttl| lifetime < min_ttl) && credential.last_refreshed_at.is_some();
+        // A token that was obtained by a refresh shows how long this provider's tokens live: when that is no more than
+        // what is asked, or the refresh was a moment ago, another one would only spend a refresh token.
+        let fresh = now_ms - credential.issued_at < JUST_REFRESHED.num_milliseconds();
+        let unreachable =
+            credential.last_refreshed_at.is_some() && (fresh || min_ttl.is_some_and(|min_ttl| lifetime <= min_ttl));
         if !unreachable {
             return Need::Refresh { alive };
         }

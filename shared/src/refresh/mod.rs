@@ -33,6 +33,8 @@ const CLOCK_SKEW_SECONDS: i64 = 5;
 const LEASE_SECONDS: i64 = FUNCTION_TIMEOUT_SECONDS + CLOCK_SKEW_SECONDS;
 /// How long after its beginning a call may still start an attempt: an attempt needs up to 17 of the function's 20 seconds.
 const START_WITHIN: Duration = Duration::from_secs(3);
+/// How long after its beginning a call may still send: 10 s for the answer and 5 s for the commit must remain.
+const SEND_WITHIN: Duration = Duration::from_secs(5);
 /// How long a caller waits for a refresh at most: the HTTP API ends at 30 seconds and the function at 20.
 pub const WAIT_BUDGET: Duration = Duration::from_secs(12);
 
@@ -87,8 +89,13 @@ impl Engine {
                 return Ok(current);
             }
             let now = self.clock.now();
-            if !current.is_leased(now) && begun.elapsed() < START_WITHIN {
-                match self.attempt(client, current, reason).await? {
+            if !current.is_leased(now) {
+                if begun.elapsed() >= START_WITHIN {
+                    // Too late for an attempt of our own: what the last one left behind is the answer.
+                    self.check(client, &current, Reason::Due)?;
+                    return Err(Error::Refreshing { retry_after: Duration::from_secs(1) });
+                }
+                match self.attempt(client, current, reason, begun).await? {
                     Step::Refreshed(newer) => return Ok(*newer),
                     Step::Busy(other) => current = *other,
                 }
@@ -110,6 +117,26 @@ impl Engine {
     async fn find(&self, project: &ProjectId, id: &CredentialId) -> Result<Credential> {
         self.store.find_credential(project, id).await?.ok_or(Error::NotFound)
     }
+}
+
+/// Tries and first pause of the writes after the provider answered.
+const WRITE_TRIES: u32 = 5;
+const WRITE_PAUSE: Duration = Duration::from_millis(100);
+
+/// Repeats one of our own writes after the provider answered: giving up here could lose tokens that exist nowhere else.
+pub(crate) async fn persist<T, E, F>(write: impl Fn() -> F) -> Result<T, E>
+where
+    F: Future<Output = Result<T, E>>,
+{
+    let mut pause = WRITE_PAUSE;
+    for _ in 1..WRITE_TRIES {
+        if let Ok(done) = write().await {
+            return Ok(done);
+        }
+        tokio::time::sleep(pause).await;
+        pause *= 2;
+    }
+    write().await
 }
 
 /// Growing, jittered pauses of 100 ms to 1 s.

@@ -63,13 +63,23 @@ impl Engine {
         if !is_due(&credential, work.generation, self.clock.now()) {
             return Ok(());
         }
-        let client = client(work, &credential.client).await?;
-        match self.refresh(&client, credential, Reason::Due, WAIT_BUDGET).await {
+        let client = match client(work, &credential.client).await {
+            Ok(client) => client,
+            Err(Error::NotFound) => {
+                return match self.park(&credential, "client_deleted").await {
+                    Ok(_) | Err(Error::ReauthorizationRequired { .. }) => Ok(()),
+                    Err(error) => Err(error),
+                };
+            }
+            Err(error) => return Err(error),
+        };
+        match self.refresh(&client, credential.clone(), Reason::Due, WAIT_BUDGET).await {
             Ok(_) => Ok(()),
             Err(error @ (Error::Dependency(_) | Error::Internal(_))) => Err(error),
             Err(error) => {
                 tracing::warn!(credential = %work.credential, %error, "a scheduled refresh brought no tokens");
-                Ok(())
+                // The client cannot be used now; nothing was noted on the credential yet.
+                if matches!(error, Error::Conflict { .. }) { self.postpone(&credential).await } else { Ok(()) }
             }
         }
     }

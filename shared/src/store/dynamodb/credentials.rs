@@ -55,11 +55,18 @@ impl DynamoDbStore {
     }
 
     pub(super) async fn update_credential(&self, old: &Credential, new: &Credential) -> StoreResult<()> {
-        let changed: Item = serde_dynamo::aws_sdk_dynamodb_1::to_item(new).map_err(|_| StoreError::Corrupt)?;
+        let item = |credential| -> StoreResult<Item> {
+            serde_dynamo::aws_sdk_dynamodb_1::to_item(credential).map_err(|_| StoreError::Corrupt)
+        };
+        let (before, changed) = (item(old)?, item(new)?);
         let mut sets = Vec::new();
         let mut removes = Vec::new();
         let mut values = Item::new();
         for field in ["name", "labels", "external_id", "account_kind"] {
+            // What did not change is left alone: another call may be changing it.
+            if before.get(field) == changed.get(field) {
+                continue;
+            }
             match changed.get(field).filter(|value| !value.is_null()) {
                 Some(value) => {
                     sets.push(format!("#{field} = :{field}"));
@@ -68,7 +75,10 @@ impl DynamoDbStore {
                 None => removes.push(format!("#{field}")),
             }
         }
-        let mut change = format!("SET {}", sets.join(", "));
+        if sets.is_empty() && removes.is_empty() {
+            return Ok(());
+        }
+        let mut change = if sets.is_empty() { String::new() } else { format!("SET {}", sets.join(", ")) };
         if !removes.is_empty() {
             change.push_str(&format!(" REMOVE {}", removes.join(", ")));
         }
