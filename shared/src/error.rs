@@ -78,8 +78,8 @@ pub enum Error {
     ClientRejected {
         /// The RFC 6749 §5.2 error code, restricted to a known set.
         error: &'static str,
-        /// HTTP status of the answer.
-        status: u16,
+        /// HTTP status of the answer; absent when the last answer is only remembered.
+        status: Option<u16>,
     },
     /// It refused the grant itself.
     #[error("the authorization server refused the grant")]

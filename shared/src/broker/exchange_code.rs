@@ -113,7 +113,7 @@ impl Broker {
             TokenFailure::Refused("server_error") => {
                 Failure::Final(Error::ProviderUnavailable { what: "it failed over the code", retry_after })
             }
-            TokenFailure::Refused(error) => Failure::Final(Error::ClientRejected { error, status }),
+            TokenFailure::Refused(error) => Failure::Final(Error::ClientRejected { error, status: Some(status) }),
             TokenFailure::Transport(error) if !error.maybe_processed() && status == 0 => Failure::NotSent,
             TokenFailure::Transport(_) if status >= 500 || status == 0 => Failure::Final(Error::ProviderUnavailable {
                 what: "its answer to the code was lost",

@@ -272,7 +272,7 @@ mod tests {
                 reason: "invalid_grant".to_owned(),
                 url: Some("https://app.example".to_owned()),
             },
-            Error::ClientRejected { error: "invalid_client", status: 401 },
+            Error::ClientRejected { error: "invalid_client", status: Some(401) },
         ] {
             let body = Problem::from(&error).body("req_1");
             let written: BTreeSet<&String> = body.as_object().unwrap().keys().collect();

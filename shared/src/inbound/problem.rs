@@ -198,7 +198,10 @@ impl From<&Error> for Problem {
                 S::BAD_GATEWAY,
                 "client_rejected",
                 "The authorization server refused the client",
-                format!("The token endpoint answered {status} with the error {error}."),
+                match status {
+                    Some(status) => format!("The token endpoint answered {status} with the error {error}."),
+                    None => format!("The token endpoint refused the client a moment ago, with the error {error}."),
+                },
             )
             .advice(client_advice(error))
             .by(WhoCanAct::Superuser)

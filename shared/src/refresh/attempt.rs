@@ -24,6 +24,10 @@ const FIRST_BACKOFF: Duration = Duration::seconds(5);
 const MAX_BACKOFF: Duration = Duration::minutes(5);
 /// Backoff after the authorization server refused our client: only an operator's change will help.
 const CLIENT_BACKOFF: Duration = Duration::minutes(1);
+/// What `status_reason` begins with after a refusal of our client, before the RFC 6749 §5.2 code.
+const CLIENT_REJECTED: &str = "client_rejected:";
+const CLIENT_ERRORS: [&str; 5] =
+    ["invalid_client", "invalid_request", "invalid_scope", "unauthorized_client", "unsupported_grant_type"];
 /// How often an `invalid_grant` that may come from a lost answer is tried again before consent is asked for.
 const MAX_DOUBTS: u32 = 3;
 
@@ -145,9 +149,12 @@ impl Engine {
         }
         match credential.backoff(self.clock.now()) {
             // A refresh that is asked for by name does not wait, unless a refresh token may have been spent unseen.
-            Some(left) if reason == Reason::Due || credential.intent.is_some() => Err(Error::ProviderUnavailable {
-                what: "the last refresh failed; the next try has a time",
-                retry_after: left.to_std().ok(),
+            Some(left) if reason == Reason::Due || credential.intent.is_some() => Err(match rejected(credential) {
+                Some(error) => Error::ClientRejected { error, status: None },
+                None => Error::ProviderUnavailable {
+                    what: "the last refresh failed; the next try has a time",
+                    retry_after: left.to_std().ok(),
+                },
             }),
             _ => Ok(()),
         }
@@ -246,9 +253,11 @@ impl Engine {
             Answer::GrantRefused => self.grant_refused(held, acquire).await,
             Answer::ClientRefused { error, status } => {
                 telemetry::count("Refresh", "client_refused", now);
-                let release = Release { backoff: Some(CLIENT_BACKOFF), ..Release::untouched(&held) };
+                // The credential stays as it is; only whoever comes during the backoff is told why.
+                let reason = Some(format!("{CLIENT_REJECTED}{error}"));
+                let release = Release { backoff: Some(CLIENT_BACKOFF), reason, ..Release::untouched(&held) };
                 self.release(&held, acquire, release).await?;
-                Err(Error::ClientRejected { error, status })
+                Err(Error::ClientRejected { error, status: Some(status) })
             }
             Answer::Misbehaved(what) => {
                 telemetry::count("Refresh", "misbehaved", now);
@@ -433,6 +442,12 @@ impl Engine {
         persist(|| self.store.release_refresh(&held.project, &held.id, &release)).await?;
         Ok(())
     }
+}
+
+/// Why the authorization server refused our client the last time, when it did.
+fn rejected(credential: &Credential) -> Option<&'static str> {
+    let code = credential.status_reason.as_deref()?.strip_prefix(CLIENT_REJECTED)?;
+    CLIENT_ERRORS.into_iter().find(|known| *known == code).or(Some("other"))
 }
 
 /// S0, the credential's part: whether its status lets a refresh be tried.
