@@ -77,7 +77,8 @@ impl From<Credential> for CredentialView {
             labels: credential.labels,
             external_id: credential.external_id,
             status: credential.status,
-            status_reason: credential.status_reason,
+            // An active credential needs no reason; what the engine remembers there is its own.
+            status_reason: credential.status_reason.filter(|_| credential.status != CredentialStatus::Active),
             requested_scopes: credential.requested_scopes,
             granted_scopes: credential.granted_scopes,
             account: credential.account,

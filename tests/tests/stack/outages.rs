@@ -75,6 +75,10 @@ async fn a_refused_client_is_the_superusers_matter_and_leaves_the_credential_alo
     it.world.advance(Duration::seconds(3000));
     let expired = it.token(json!({})).await?;
     assert_eq!((expired.status, expired.code()), (StatusCode::BAD_GATEWAY, "client_rejected"), "{}", expired.body);
+    let (asked, again) = (it.refreshes(), it.token(json!({})).await?);
+    assert_eq!((again.status, again.code()), (StatusCode::BAD_GATEWAY, "client_rejected"), "also without asking again");
+    assert_eq!(again.text("/provider_error"), "invalid_client");
+    assert_eq!(it.refreshes(), asked, "the backoff is kept");
     let patch = json!({ "client_secret": "rotated-secret" });
     let path = format!("/v1/clients/{}", it.client);
     assert_eq!(it.world.superuser().patch(&path, patch).await?.status, StatusCode::OK);

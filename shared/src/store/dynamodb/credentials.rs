@@ -76,7 +76,8 @@ impl DynamoDbStore {
             }
         }
         if sets.is_empty() && removes.is_empty() {
-            return Ok(());
+            let found = self.find_credential(&old.project, &old.id).await?;
+            return found.map(drop).ok_or(StoreError::Changed);
         }
         let mut change = if sets.is_empty() { String::new() } else { format!("SET {}", sets.join(", ")) };
         if !removes.is_empty() {
