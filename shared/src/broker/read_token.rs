@@ -151,7 +151,10 @@ impl Broker {
     ) -> Result<Option<Credential>> {
         match self.engine().refresh(client, credential.clone(), Reason::Due, WAIT_BUDGET).await {
             Ok(newer) => Ok(Some(newer)),
-            Err(_) if alive => Ok(None),
+            Err(error) if alive => {
+                tracing::warn!(credential = %credential.id, %error, "a refresh that was asked for failed");
+                Ok(None)
+            }
             Err(Error::ReauthorizationRequired { reason, .. }) => {
                 let url = self.reauthorize_url(&credential.project, credential).await;
                 Err(Error::ReauthorizationRequired { reason, url })

@@ -119,7 +119,8 @@ impl Engine {
     /// S-R 1: commits what a dead worker staged, without calling the provider.
     async fn adopt(&self, client: &Client, credential: &Credential, orphan: Orphan) -> Result<Step> {
         let Orphan { tokens, pointer } = orphan;
-        let acquire = self.acquisition(credential, "");
+        // The same attempt goes on: whoever takes over from us must find the same staged version.
+        let acquire = AcquireRefresh { attempt: pointer.clone(), ..self.acquisition(credential, "") };
         let held = match self.store.acquire_refresh(&credential.project, &credential.id, &acquire).await? {
             Attempted::Applied(held) => held,
             Attempted::Refused(Some(other)) => return Ok(Step::Busy(other)),
