@@ -10,6 +10,21 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use tracing_subscriber::EnvFilter;
 
+/// The levels that other crates are held to. The Lambda crates keep `info`: their spans name the invocation.
+const QUIET: [&str; 11] = [
+    "hyper=warn",
+    "hyper_util=warn",
+    "reqwest=warn",
+    "aws_config=warn",
+    "aws_runtime=warn",
+    "aws_sigv4=warn",
+    "aws_smithy_runtime=warn",
+    "rustls=warn",
+    "h2=warn",
+    "lambda_http=info",
+    "lambda_runtime=info",
+];
+
 static INIT: Once = Once::new();
 static METRICS: AtomicBool = AtomicBool::new(false);
 
@@ -18,11 +33,8 @@ pub fn init() {
     INIT.call_once(|| {
         METRICS.store(true, Ordering::Relaxed);
         let filter = EnvFilter::try_new(crate::config::log_filter("info")).unwrap_or_else(|_| EnvFilter::new("info"));
-        // The HTTP and AWS crates can log headers and bodies below "warn", so no setting of ours lets them.
-        let filter = ["hyper", "hyper_util", "reqwest", "aws", "aws_config", "aws_smithy_runtime", "rustls", "h2"]
-            .into_iter()
-            .filter_map(|target| format!("{target}=warn").parse().ok())
-            .fold(filter, EnvFilter::add_directive);
+        // These crates log headers, bodies and whole events at their lowest levels, so no setting of ours lets them.
+        let filter = QUIET.iter().filter_map(|directive| directive.parse().ok()).fold(filter, EnvFilter::add_directive);
         let subscriber =
             tracing_subscriber::fmt().json().flatten_event(true).with_current_span(false).with_env_filter(filter);
         // A second subscriber in one process (tests) is not an error.

@@ -56,7 +56,7 @@ impl Emulated {
             ("GRANTKEEPER_TABLE".to_owned(), config.table.clone()),
             ("GRANTKEEPER_ROOT_KEY".to_owned(), config.root_key.clone()),
             ("GRANTKEEPER_SECRET_PREFIX".to_owned(), config.secret_prefix.clone()),
-            ("GRANTKEEPER_LOG".to_owned(), "debug".to_owned()),
+            ("GRANTKEEPER_LOG".to_owned(), "trace".to_owned()),
             ("GRANTKEEPER_EMULATED_ORIGINS".to_owned(), sandbox_url(&stack)?),
         ]);
         variables.extend(stack.engines.environment());

@@ -61,7 +61,7 @@ pub async fn work(broker: &Broker, batch: SqsEvent) -> SqsBatchResponse {
             }),
             Err(_) => {
                 // It will never be readable; the queue's dead-letter queue keeps it for the operator.
-                tracing::error!(message = %id, "a piece of work cannot be read");
+                tracing::error!(message_id = %id, "a piece of work cannot be read");
                 Some(id)
             }
         }

@@ -50,8 +50,8 @@ impl Engine {
     /// Does a piece of work, if it is still to be done: the index and the queue may be behind.
     ///
     /// # Errors
-    /// Only when the work should come again: the store, the vault or the provider did not answer. A refusal by the
-    /// provider is noted on the credential and is no reason to repeat.
+    /// Only when the work should come again: the store or the vault did not answer. What the provider did is noted on
+    /// the credential, with the time of the next try, and is no reason to repeat.
     pub async fn work(
         &self,
         work: &Work,
