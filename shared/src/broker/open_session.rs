@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 
 use super::Broker;
 use super::access::Caller;
-use super::fields::Fields;
+use super::fields::{Fields, escape};
 use crate::error::{Error, Result};
 use crate::model::client::{Client, ClientStatus};
 use crate::model::flow::{Flow, FlowStatus};
@@ -50,6 +50,9 @@ pub struct NewSession {
     /// Optional scopes that are ticked at first.
     #[serde(default)]
     pub suggested_scopes: Vec<String>,
+    /// Variables of the client, fixed. No client has any yet, so none may be named.
+    #[serde(default)]
+    pub variables: BTreeMap<String, String>,
     /// Extra authorization parameters such as `login_hint` and `prompt`.
     #[serde(default)]
     pub authorization_params: BTreeMap<String, String>,
@@ -236,6 +239,9 @@ impl Broker {
         fields.text("/owner", &new.owner);
         fields.text_opt("/name", new.name.as_ref());
         fields.authorization_params("/authorization_params", &new.authorization_params);
+        for name in new.variables.keys() {
+            fields.wrong(&format!("/variables/{}", escape(name)), "unknown_variable", "The client has no such variable.");
+        }
         if new
             .context
             .as_ref()
