@@ -9,7 +9,7 @@ use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::extract::{Request, State};
 use axum::response::Response;
-use http::{HeaderMap, StatusCode, header};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -24,6 +24,8 @@ pub enum Reply {
     Forward,
     /// It is answered here, and never arrives.
     Instead(u16, Value),
+    /// It is answered here with this `Retry-After` and an empty object, and never arrives.
+    Later(u16, &'static str),
     /// It is passed on, and its answer replaced.
     Lose(u16, Value),
 }
@@ -127,6 +129,11 @@ async fn pass(State((inner, http)): State<Shared>, request: Request) -> Response
     if let Reply::Instead(status, body) = &reply {
         return answer(*status, body);
     }
+    if let Reply::Later(status, retry_after) = &reply {
+        let mut later = answer(*status, &Value::Object(serde_json::Map::new()));
+        later.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static(retry_after));
+        return later;
+    }
     let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
     let mut headers: HeaderMap = parts.headers;
     headers.remove(header::HOST);
@@ -152,6 +159,6 @@ fn answer(status: u16, body: &Value) -> Response {
     };
     let mut response = Response::new(Body::from(text));
     *response.status_mut() = StatusCode::from_u16(status).expect("a status");
-    response.headers_mut().insert(header::CONTENT_TYPE, http::HeaderValue::from_static(content_type));
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
     response
 }

@@ -2,6 +2,8 @@
 //! what the provider saw. One binary, because linking costs more than running.
 
 #[cfg(test)]
+mod bounds;
+#[cfg(test)]
 mod callback;
 #[cfg(test)]
 mod completion;
@@ -19,6 +21,8 @@ mod pages;
 mod races;
 #[cfg(test)]
 mod reads;
+#[cfg(test)]
+mod recovery;
 #[cfg(test)]
 mod refresh;
 #[cfg(test)]

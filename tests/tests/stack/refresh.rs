@@ -257,16 +257,19 @@ async fn a_life_that_no_token_has_costs_one_refresh_and_no_more() -> Outcome {
     Ok(())
 }
 
+/// The attempt that a dead worker leaves behind.
+pub(super) const DEAD_ATTEMPT: &str = "00000000-0000-4000-8000-000000000000";
+
 impl Connected {
     /// What a worker leaves behind that died after it took the lease.
-    async fn leave_intent(&self) -> Outcome {
+    pub(super) async fn leave_intent(&self) -> Outcome {
         let (store, project, id) = (self.world.store(), &self.world.stack.project, CredentialId::parse(&self.id)?);
         let credential = store.find_credential(project, &id).await?.unwrap();
         let now = self.world.stack.broker.now();
         let acquire = AcquireRefresh {
             generation: credential.generation,
             owner: "a worker that died".to_owned(),
-            attempt: "00000000-0000-4000-8000-000000000000".to_owned(),
+            attempt: DEAD_ATTEMPT.to_owned(),
             rt_fp: "fingerprint".to_owned(),
             now,
             until: now + Duration::seconds(25),
