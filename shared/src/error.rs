@@ -96,6 +96,13 @@ pub enum Error {
         retry_after: Option<Duration>,
     },
 
+    /// The vault takes no further version of this credential for now, so the provider is not asked.
+    #[error("the credential was refreshed too often")]
+    RefreshedTooOften {
+        /// When to try again.
+        retry_after: Duration,
+    },
+
     // Nobody need act but wait.
     /// Another worker refreshes this credential now.
     #[error("a refresh is under way")]

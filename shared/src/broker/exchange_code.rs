@@ -222,6 +222,7 @@ impl Broker {
             refresh_after: schedule.refresh_after,
             fails: 0,
             backoff_until: None,
+            written_until: 0,
             last_refreshed_at: None,
         };
         for number in 2.. {

@@ -240,7 +240,11 @@ impl Broker {
         fields.text_opt("/name", new.name.as_ref());
         fields.authorization_params("/authorization_params", &new.authorization_params);
         for name in new.variables.keys() {
-            fields.wrong(&format!("/variables/{}", escape(name)), "unknown_variable", "The client has no such variable.");
+            fields.wrong(
+                &format!("/variables/{}", escape(name)),
+                "unknown_variable",
+                "The client has no such variable.",
+            );
         }
         if new
             .context

@@ -248,6 +248,18 @@ impl From<&Error> for Problem {
             .advice(["Try again after the time in Retry-After."])
             .by(WhoCanAct::Broker)
             .retry(Some(*retry_after)),
+            Error::RefreshedTooOften { retry_after } => Self::new(
+                S::SERVICE_UNAVAILABLE,
+                "refreshed_too_often",
+                "The credential was refreshed too often",
+                "The vault takes only so many versions of a secret a day, and this credential has used them up.",
+            )
+            .advice([
+                "Refresh only when a token was refused: reading it keeps it fresh.",
+                "Ask the provider for tokens that live an hour or longer.",
+            ])
+            .by(WhoCanAct::Caller)
+            .retry(Some(*retry_after)),
             Error::Dependency(what) => Self::new(
                 S::SERVICE_UNAVAILABLE,
                 "dependency_unavailable",

@@ -138,6 +138,9 @@ pub struct Credential {
     pub at_exp: Option<i64>,
     /// Unix milliseconds from which a refresh is wanted.
     pub refresh_after: Option<i64>,
+    /// Unix milliseconds; counts the versions written to the vault (see `vault::WriteFloor`).
+    #[serde(default)]
+    pub written_until: i64,
     /// Failures in a row.
     #[serde(default)]
     pub fails: u32,

@@ -84,6 +84,7 @@ impl Engine {
         if let Some(received) = self.orphan(&credential).await? {
             return self.adopt(client, &credential, received).await;
         }
+        self.check_floor(&credential)?;
         let obtained = self.obtain(client, &credential).await?;
 
         let acquire = self.acquisition(&credential, &obtained.rt_fp);
@@ -158,6 +159,16 @@ impl Engine {
                 },
             }),
             _ => Ok(()),
+        }
+    }
+
+    /// Whether the vault will take the version that a refresh brings: it must not be found out afterwards that it does
+    /// not.
+    fn check_floor(&self, credential: &Credential) -> Result<()> {
+        let Some(floor) = self.vault.write_floor() else { return Ok(()) };
+        match floor.wait(credential.written_until, self.clock.now().timestamp_millis()) {
+            Some(wait) => Err(Error::RefreshedTooOften { retry_after: wait.to_std().unwrap_or_default() }),
+            None => Ok(()),
         }
     }
 
@@ -350,6 +361,10 @@ impl Engine {
             at_exp: schedule.at_exp,
             refresh_after: schedule.refresh_after,
             next_due: schedule.refresh_after,
+            written_until: self
+                .vault
+                .write_floor()
+                .map_or(0, |floor| floor.spend(held.written_until, now.timestamp_millis())),
             granted_scopes,
             now,
         };

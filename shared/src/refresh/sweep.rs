@@ -78,8 +78,12 @@ impl Engine {
             Err(error @ (Error::Dependency(_) | Error::Internal(_))) => Err(error),
             Err(error) => {
                 tracing::warn!(credential = %work.credential, %error, "a scheduled refresh brought no tokens");
-                // The client cannot be used now; nothing was noted on the credential yet.
-                if matches!(error, Error::Conflict { .. }) { self.postpone(&credential).await } else { Ok(()) }
+                // The client or the vault cannot be used now; nothing was noted on the credential yet.
+                if matches!(error, Error::Conflict { .. } | Error::RefreshedTooOften { .. }) {
+                    self.postpone(&credential).await
+                } else {
+                    Ok(())
+                }
             }
         }
     }

@@ -127,6 +127,8 @@ pub struct CommitRefresh {
     pub refresh_after: Option<i64>,
     /// Unix milliseconds; `None` takes the credential out of the index of due work.
     pub next_due: Option<i64>,
+    /// Unix milliseconds; see [`crate::vault::WriteFloor`].
+    pub written_until: i64,
     /// What is granted now.
     pub granted_scopes: Vec<String>,
     /// When.

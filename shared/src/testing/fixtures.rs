@@ -231,6 +231,7 @@ pub fn credential(flow: &Flow) -> Credential {
         refresh_after: None,
         fails: 0,
         backoff_until: None,
+        written_until: 0,
         last_refreshed_at: None,
     }
 }
@@ -262,6 +263,7 @@ pub fn commit(leased: &Credential, now: Timestamp) -> CommitRefresh {
         at_exp: Some(now.timestamp_millis() + 3_600_000),
         refresh_after: Some(now.timestamp_millis() + 2_880_000),
         next_due: None,
+        written_until: now.timestamp_millis() + 600_000,
         granted_scopes: vec!["read".to_owned(), "write".to_owned()],
         now,
     }

@@ -67,6 +67,30 @@ impl From<VaultError> for Error {
 /// The result of a vault call.
 pub type VaultResult<T> = Result<T, VaultError>;
 
+/// How often a vault takes a new version at one place: so many at once, and one more each time an interval has passed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WriteFloor {
+    /// Versions that may be written at once.
+    pub burst: u32,
+    /// The interval in which one more may be written (seconds).
+    pub interval_seconds: u32,
+}
+
+impl WriteFloor {
+    /// How long to wait before the next version may be written; `None`: not at all. `spent_until` is what
+    /// [`WriteFloor::spend`] returned for the last one (unix milliseconds).
+    pub fn wait(self, spent_until: i64, now_ms: i64) -> Option<chrono::Duration> {
+        let allowance = i64::from(self.burst) * i64::from(self.interval_seconds) * 1000;
+        let over = spent_until - now_ms - allowance;
+        (over > 0).then(|| chrono::Duration::milliseconds(over))
+    }
+
+    /// Counts one more version.
+    pub fn spend(self, spent_until: i64, now_ms: i64) -> i64 {
+        spent_until.max(now_ms) + i64::from(self.interval_seconds) * 1000
+    }
+}
+
 /// A vault of documents, each version written once and never changed.
 ///
 /// Obligations, each a contract test:
@@ -84,6 +108,33 @@ pub trait Vault: Send + Sync {
     async fn open(&self, place: &Place, pointer: &str, prefetched: Prefetched) -> VaultResult<Secret<String>>;
     /// Makes a version durable. Nobody sees it until its pointer is committed to the store.
     async fn stage(&self, place: &Place, version: &str, document: &Secret<String>) -> VaultResult<String>;
+    /// How often a version may be written at one place; `None`: as often as wanted. It is asked before a provider is:
+    /// a vault that refuses a version after the provider rotated would lose the refresh token.
+    fn write_floor(&self) -> Option<WriteFloor> {
+        None
+    }
     /// Deletes all versions at a place.
     async fn delete(&self, place: &Place) -> VaultResult<()>;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_burst_may_be_written_at_once_and_then_one_in_each_interval() {
+        let floor = WriteFloor { burst: 3, interval_seconds: 600 };
+        let (mut spent_until, mut now, mut written) = (0, 1_000_000_000, 0);
+        while floor.wait(spent_until, now).is_none() {
+            spent_until = floor.spend(spent_until, now);
+            written += 1;
+        }
+        assert_eq!(written, 4, "the burst, and the one that the present interval allows");
+        assert_eq!(floor.wait(spent_until, now), Some(chrono::Duration::seconds(600)));
+        now += 600_000;
+        assert_eq!(floor.wait(spent_until, now), None);
+        spent_until = floor.spend(spent_until, now);
+        assert!(floor.wait(spent_until, now).is_some());
+        assert_eq!(floor.wait(spent_until, now + 86_400_000), None, "what was not used comes back");
+    }
 }

@@ -4,11 +4,15 @@ use async_trait::async_trait;
 use aws_sdk_secretsmanager::Client as Sdk;
 use aws_sdk_secretsmanager::error::{ProvideErrorMetadata, SdkError};
 
-use super::{Place, Prefetched, Vault, VaultError, VaultResult};
+use super::{Place, Prefetched, Vault, VaultError, VaultResult, WriteFloor};
 use crate::secret::Secret;
 
 /// The days that Secrets Manager keeps a deleted secret before it is gone; the shortest it allows.
 const RECOVERY_DAYS: i64 = 7;
+
+/// Secrets Manager keeps every version of the last 24 hours, takes about 100 of them, and advises one write in ten
+/// minutes: beyond that a secret cannot be written any more.
+const WRITE_FLOOR: WriteFloor = WriteFloor { burst: 80, interval_seconds: 600 };
 
 /// The vault. The pointer is the version id; `AWSCURRENT` is only a guess that saves a round trip.
 #[derive(Clone)]
@@ -111,6 +115,10 @@ impl Vault for SecretsManagerVault {
             Err(PutFailure::Vault(error)) => Err(error),
             Err(PutFailure::NoSecret) => Err(VaultError::Unavailable),
         }
+    }
+
+    fn write_floor(&self) -> Option<WriteFloor> {
+        Some(WRITE_FLOOR)
     }
 
     async fn delete(&self, place: &Place) -> VaultResult<()> {

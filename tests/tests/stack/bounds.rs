@@ -180,3 +180,28 @@ async fn an_empty_issuer_in_the_answer_is_another_issuer() -> Outcome {
     assert_eq!(world.token_requests(), []);
     Ok(())
 }
+
+#[tokio::test]
+async fn a_credential_is_not_refreshed_more_often_than_the_vault_takes_versions() -> Outcome {
+    let it = Connected::usual().await?;
+    let mut refreshed = 0;
+    let refused = loop {
+        let answer = it.refresh().await?;
+        if answer.status != StatusCode::OK {
+            break answer;
+        }
+        refreshed += 1;
+        assert!(refreshed < 100, "Secrets Manager would refuse the hundredth version of a day");
+    };
+    assert_eq!((refused.status, refused.code()), (StatusCode::SERVICE_UNAVAILABLE, "refreshed_too_often"));
+    assert_eq!(refused.body["retryable"], json!(true));
+    assert_eq!(refused.headers.get("retry-after").context("Retry-After")?, "600");
+    assert_eq!(it.refreshes(), refreshed, "the provider is not asked for what could not be kept");
+    assert_eq!(it.token(json!({})).await?.status, StatusCode::OK);
+
+    // One more each ten minutes is sustained.
+    it.world.advance(Duration::minutes(10));
+    assert_eq!(it.refresh().await?.status, StatusCode::OK);
+    assert_eq!(it.refresh().await?.code(), "refreshed_too_often");
+    Ok(())
+}

@@ -127,6 +127,7 @@ impl DynamoDbStore {
         change.set("issued_at", number(commit.issued_at));
         change.set_or_remove("at_exp", commit.at_exp.map(number));
         change.set_or_remove("refresh_after", commit.refresh_after.map(number));
+        change.set("written_until", number(commit.written_until));
         change.set("fails", number(0));
         change.set("granted_scopes", attribute(&commit.granted_scopes)?);
         change.set("last_refreshed_at", text(serde_time(commit.now)));

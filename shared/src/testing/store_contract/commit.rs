@@ -48,6 +48,7 @@ fn with_tokens(before: &Credential, commit: &CommitRefresh) -> Credential {
         issued_at: commit.issued_at,
         at_exp: commit.at_exp,
         refresh_after: commit.refresh_after,
+        written_until: commit.written_until,
         fails: 0,
         backoff_until: None,
         last_refreshed_at: Some(commit.now),
