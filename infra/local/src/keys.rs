@@ -55,7 +55,13 @@ impl Keys {
                 None => Ok(Secret::new(format!("{PREFIX}{}", random_token()?.expose()))),
             }
         };
-        Ok(Self { superuser: pick(SUPERUSER)?, platform: pick(PLATFORM)?, runner: pick(RUNNER)? })
+        let keys = Self { superuser: pick(SUPERUSER)?, platform: pick(PLATFORM)?, runner: pick(RUNNER)? };
+        let same = |a: &Secret<String>, b: &Secret<String>| a.matches(b.expose().as_bytes());
+        let distinct = !same(&keys.superuser, &keys.platform)
+            && !same(&keys.superuser, &keys.runner)
+            && !same(&keys.platform, &keys.runner);
+        ensure!(distinct, "{SUPERUSER}, {PLATFORM} and {RUNNER} must differ: a key has one role");
+        Ok(keys)
     }
 
     /// Puts the keys into the store; what the file of the last start had and is no longer used stops working.

@@ -159,6 +159,11 @@ fn a_preset_key_replaces_that_roles_key_and_a_short_one_is_refused() {
     assert_eq!(call(preset), "200");
     assert_eq!(call(&old), "401");
 
+    let platform = shell(data.path(), "echo $GRANTKEEPER_PLATFORM_KEY");
+    let refused = start(platform.trim()).wait_with_output().unwrap();
+    assert!(!refused.status.success(), "one key cannot have two roles");
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("must differ"));
+
     let refused = start("short").wait_with_output().unwrap();
     assert!(!refused.status.success());
     let message = String::from_utf8_lossy(&refused.stderr).into_owned();

@@ -5,6 +5,7 @@ use std::time::Duration as StdDuration;
 
 use serde::Deserialize;
 use subtle::ConstantTimeEq as _;
+use tokio::time::Instant;
 use utoipa::ToSchema;
 
 use super::Broker;
@@ -62,13 +63,14 @@ impl Broker {
         if flow.owner != completion.owner {
             return self.owner_mismatch(&flow).await;
         }
+        let begun = Instant::now();
         for _ in 0..PATIENCE {
             let now = self.now();
             if flow.status == FlowStatus::Completed {
                 return self.completed(&flow).await;
             }
             match flow.check_completable(now) {
-                Ok(()) => match self.exchange_code(&flow).await {
+                Ok(()) => match self.exchange_code(&flow, begun).await {
                     // Another call was quicker by a moment: its answer is this one's, too.
                     Err(Error::Conflict { code: "completion_in_progress", .. }) => {}
                     other => return other,
@@ -84,8 +86,11 @@ impl Broker {
             tokio::time::sleep(PAUSE).await;
             flow = self.find_flow(caller, id).await?;
         }
+        if flow.status == FlowStatus::Completed {
+            return self.completed(&flow).await;
+        }
         flow.check_completable(self.now())?;
-        Err(Error::Internal("a flow changed in an impossible way"))
+        Err(super::exchange_code::in_progress())
     }
 
     async fn find_flow(&self, caller: &Caller, id: &str) -> Result<Flow> {

@@ -82,6 +82,10 @@ impl Broker {
         {
             return Err(BrowserRefusal::AlreadyUsed.into());
         }
+        // The code that came back was never completed, and has expired: only a new session helps.
+        if session_status(&session, flow.as_ref(), now) == Status::Expired {
+            return Err(BrowserRefusal::ExpiredLink.into());
+        }
         let mut offers = Vec::with_capacity(session.offers.len());
         for offer in &session.offers {
             match self.client_of(&session.project, &offer.client).await {

@@ -2,6 +2,7 @@
 
 use chrono::Duration;
 use jsonwebtoken::jwk::JwkSet;
+use tokio::time::Instant;
 
 use super::Broker;
 use super::complete_flow::problem_of;
@@ -19,6 +20,8 @@ use crate::refresh::{FUNCTION_TIMEOUT_SECONDS, persist};
 use crate::store::Completion;
 use crate::vault::Place;
 
+/// How long after its beginning a call may still begin an exchange: 10 s for the answer and 5 s for our writes remain.
+const CLAIM_WITHIN: std::time::Duration = std::time::Duration::from_secs(5);
 /// How many numbers are tried when the wanted name was taken between consent and exchange; then the id serves.
 const NAMES: u32 = 20;
 
@@ -37,7 +40,7 @@ impl Broker {
     /// # Errors
     /// [`Error::ProviderUnavailable`] and the code stays parked when the request surely was not sent; every other
     /// failure ends the flow, since a code works once.
-    pub(crate) async fn exchange_code(&self, flow: &Flow) -> Result<Credential> {
+    pub(crate) async fn exchange_code(&self, flow: &Flow, begun: Instant) -> Result<Credential> {
         let client = self.store().find_client(&flow.client).await?;
         let changed = || Error::Conflict {
             code: "client_changed",
@@ -52,16 +55,16 @@ impl Broker {
             Some(uri) if asks_openid(flow) => Some(self.fetch_keys(uri).await?),
             _ => None,
         };
+        // An exchange that the function's time limit would cut off is not begun: the code works once.
+        if begun.elapsed() > CLAIM_WITHIN {
+            return Err(in_progress());
+        }
         let now = self.now();
         let until = now + Duration::seconds(FUNCTION_TIMEOUT_SECONDS + 5);
         // From here on the flow is named with this exchange: no repetition of a write can touch another's.
         let flow = &Flow { exchange_attempt: Some(uuid::Uuid::new_v4().to_string()), ..flow.clone() };
         if !self.store().claim_exchange(flow, until, now).await? {
-            return Err(Error::Conflict {
-                code: "completion_in_progress",
-                detail: "Another call completes this flow now.".to_owned(),
-                advice: &["Repeat the call in a second: it then gets the same answer."],
-            });
+            return Err(in_progress());
         }
         let claimed = Claimed { flow, client: &client, parked, keys };
         match self.redeem(&claimed, secrets.first()).await {
@@ -237,6 +240,15 @@ impl Broker {
             }
         }
         Err(Error::Internal("there are no more names"))
+    }
+}
+
+/// Another call is at it, or this one is too late for it; the same call may be repeated.
+pub(crate) fn in_progress() -> Error {
+    Error::Conflict {
+        code: "completion_in_progress",
+        detail: "Another call completes this flow now.".to_owned(),
+        advice: &["Repeat the call in a second: it then gets the same answer."],
     }
 }
 

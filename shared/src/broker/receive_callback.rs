@@ -3,6 +3,7 @@
 
 use chrono::Duration;
 use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
 use url::Url;
 
 use super::Broker;
@@ -129,7 +130,8 @@ impl Broker {
 
     /// `binding: browser`: the exchange happens now, tied to the browser that started.
     async fn complete_in_browser(&self, flow: Flow) -> Result<Returned> {
-        match self.exchange_code(&flow).await {
+        let begun = Instant::now();
+        match self.exchange_code(&flow, begun).await {
             Ok(credential) => Ok(match &flow.return_url {
                 Some(url) => Returned::Redirect(back(url, &flow, &[("credential", credential.id.as_str())])?),
                 None => Returned::Connected(Box::new(credential)),

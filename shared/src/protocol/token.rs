@@ -195,6 +195,10 @@ fn accept(response: &WireResponse) -> Option<TokenAnswer> {
     })
 }
 
+/// What providers say where RFC 6749 §5.2 says `invalid_grant`.
+const GRANT_IS_DEAD: [&str; 5] =
+    ["bad_refresh_token", "bad_verification_code", "invalid_refresh_token", "token_expired", "token_revoked"];
+
 fn known_error(error: &BasicErrorResponseType) -> &'static str {
     match error {
         BasicErrorResponseType::InvalidClient => "invalid_client",
@@ -203,6 +207,7 @@ fn known_error(error: &BasicErrorResponseType) -> &'static str {
         BasicErrorResponseType::InvalidScope => "invalid_scope",
         BasicErrorResponseType::UnauthorizedClient => "unauthorized_client",
         BasicErrorResponseType::UnsupportedGrantType => "unsupported_grant_type",
+        BasicErrorResponseType::Extension(code) if GRANT_IS_DEAD.contains(&code.as_str()) => "invalid_grant",
         BasicErrorResponseType::Extension(code) if code == "temporarily_unavailable" => "temporarily_unavailable",
         BasicErrorResponseType::Extension(code) if code == "server_error" => "server_error",
         BasicErrorResponseType::Extension(_) => "other",

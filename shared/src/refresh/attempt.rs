@@ -30,6 +30,8 @@ const CLIENT_ERRORS: [&str; 5] =
     ["invalid_client", "invalid_request", "invalid_scope", "unauthorized_client", "unsupported_grant_type"];
 /// How often an `invalid_grant` that may come from a lost answer is tried again before consent is asked for.
 const MAX_DOUBTS: u32 = 3;
+/// The `status_reason` of such a credential.
+const IN_DOUBT: &str = "invalid_grant_in_doubt";
 
 /// Everything that can fail, obtained before anything is touched.
 struct Obtained {
@@ -393,13 +395,20 @@ impl Engine {
         }
         // An earlier attempt may have been processed with its answer lost; some providers also refuse for a moment only.
         let doubtful = acquire.take_over.is_some();
-        if doubtful && held.fails < MAX_DOUBTS {
+        // Other failures before it say nothing about the grant and are not counted.
+        let doubts = if held.status_reason.as_deref() == Some(IN_DOUBT) { held.fails } else { 0 };
+        if doubtful && doubts < MAX_DOUBTS {
             telemetry::count("Refresh", "doubtful", now);
-            let pause = if held.fails == 0 { Duration::seconds(LEASE_SECONDS) } else { Duration::minutes(1) };
+            let pause = match doubts {
+                0 => Duration::seconds(LEASE_SECONDS),
+                1 => Duration::minutes(1),
+                _ => Duration::minutes(5),
+            };
             let release = Release {
                 keep_intent: Some(Outcome::Unknown),
                 backoff: Some(pause),
-                ..Release::failing(&held, "invalid_grant_in_doubt")
+                fails: doubts + 1,
+                ..Release::failing(&held, IN_DOUBT)
             };
             self.release(&held, acquire, release).await?;
             let retry_after = pause.to_std().ok();

@@ -63,8 +63,15 @@ pub fn need(credential: &Credential, now: Timestamp, min_ttl: Option<Duration>) 
 pub fn is_due(credential: &Credential, generation: u64, now: Timestamp) -> bool {
     credential.generation == generation
         && credential.may_refresh()
-        && credential.refresh_after.is_some_and(|at| now.timestamp_millis() >= at)
+        && (credential.refresh_after.is_some_and(|at| now.timestamp_millis() >= at) || is_interrupted(credential))
         && credential.backoff(now).is_none()
+        && !credential.is_leased(now)
+}
+
+/// Whether a refresh was begun or tried and came to nothing: it goes on soon, however early it was, while a provider's
+/// grace lasts.
+fn is_interrupted(credential: &Credential) -> bool {
+    credential.intent.is_some() || credential.status == CredentialStatus::RefreshFailing
 }
 
 /// The warning that goes with a token, when there is something to warn of.

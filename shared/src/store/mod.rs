@@ -288,7 +288,7 @@ pub trait Store: Send + Sync {
     /// Renames and relabels, and nothing else: the refresh record is left alone. `AlreadyExists`: the name is taken.
     async fn update_credential(&self, old: &Credential, new: &Credential) -> StoreResult<()>;
 
-    /// Takes lease, fence and intent in one conditional update.
+    /// Takes lease, fence and intent in one conditional update; the credential is due when the lease ends.
     async fn acquire_refresh(
         &self,
         project: &ProjectId,

@@ -10,9 +10,9 @@ use crate::secret::Secret;
 /// The days that Secrets Manager keeps a deleted secret before it is gone; the shortest it allows.
 const RECOVERY_DAYS: i64 = 7;
 
-/// Secrets Manager keeps every version of the last 24 hours, takes about 100 of them, and advises one write in ten
-/// minutes: beyond that a secret cannot be written any more.
-const WRITE_FLOOR: WriteFloor = WriteFloor { burst: 80, interval_seconds: 600 };
+/// Secrets Manager keeps every version of the last 24 hours and takes about 100 of them; then a secret cannot be written
+/// any more. This lets 98 through in any 24 hours.
+const WRITE_FLOOR: WriteFloor = WriteFloor { burst: 40, interval_seconds: 1500 };
 
 /// The vault. The pointer is the version id; `AWSCURRENT` is only a guess that saves a round trip.
 #[derive(Clone)]

@@ -12,6 +12,8 @@ mod fields;
 #[cfg(test)]
 mod flow;
 #[cfg(test)]
+mod interrupted;
+#[cfg(test)]
 mod isolation;
 #[cfg(test)]
 mod outages;

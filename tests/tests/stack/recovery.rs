@@ -101,7 +101,9 @@ async fn a_grant_in_doubt_is_tried_as_often_as_planned_before_consent_is_asked()
     it.leave_intent().await?;
     proxy.always(Some(Reply::Instead(400, json!({ "error": "invalid_grant" }))));
     it.world.advance(Duration::seconds(26));
-    for asked in 1..=3 {
+    // The lease horizon, then one and five minutes.
+    for (asked, pause) in [(1, 25), (2, 60), (3, 300)] {
+        it.world.advance(Duration::seconds(1));
         for (caller, requests) in [("first", 1), ("within the backoff", 0)] {
             let refused = it.refresh().await?;
             let told = (refused.status, refused.code());
@@ -109,8 +111,9 @@ async fn a_grant_in_doubt_is_tried_as_often_as_planned_before_consent_is_asked()
             assert_eq!(proxy.take_calls().len(), requests, "{asked}, {caller}");
             assert_eq!(it.metadata().await?.text("/status"), "refresh_failing", "{asked}, {caller}");
         }
-        it.world.advance(Duration::seconds(61));
+        it.world.advance(Duration::seconds(pause));
     }
+    it.world.advance(Duration::seconds(1));
     let refused = it.refresh().await?;
     assert_eq!((refused.status, refused.code()), (StatusCode::CONFLICT, "reauthorization_required"));
     assert_eq!((refused.text("/reason"), proxy.take_calls().len()), ("invalid_grant".into(), 1));

@@ -88,6 +88,8 @@ impl DynamoDbStore {
         change.sets.push("#fence = #fence + :one".to_owned());
         change.set("lease", attribute(&lease)?);
         change.set("intent", attribute(&intent)?);
+        // Should the worker die, its work is found again when the lease has ended; commit and release say otherwise.
+        change.due(id, Some(acquire.until.timestamp_millis()));
         let no_other = match &acquire.take_over {
             Some(dead) => {
                 change.values.insert(":dead".to_owned(), text(dead));
