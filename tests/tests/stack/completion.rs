@@ -123,3 +123,20 @@ async fn a_code_of_one_flow_is_worthless_in_another() -> Outcome {
     assert_eq!(world.platform().get("/v1/credentials").await?.body["items"], json!([]));
     Ok(())
 }
+
+#[tokio::test]
+async fn a_link_whose_code_was_never_completed_says_that_it_is_over() -> Outcome {
+    let world = World::new().await?;
+    let browser = Browser::new();
+    let session = world.open_session(json!({})).await?;
+    let link = session.text("/connect_url");
+    let callback = browser.consent(&browser.start(&link, &[]).await?, "ada").await?;
+    assert_eq!(browser.get(callback.as_str()).await?.status, StatusCode::SEE_OTHER);
+    assert_eq!(browser.get(&link).await?.code(), "already_used", "the backend may still complete it");
+    world.advance(Duration::seconds(601));
+    let over = browser.get(&link).await?;
+    assert_eq!((over.status, over.code()), (StatusCode::GONE, "expired_link"));
+    let path = format!("/v1/connect-sessions/{}", session.text("/id"));
+    assert_eq!(world.platform().get(&path).await?.text("/status"), "expired");
+    Ok(())
+}
