@@ -6,7 +6,10 @@
 //! intent behind, and the next worker takes it over when the lease has lapsed.
 
 mod attempt;
+mod commit;
 pub mod decide;
+mod recover;
+mod send;
 pub mod sweep;
 
 use std::sync::Arc;
