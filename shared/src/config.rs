@@ -95,11 +95,6 @@ impl Config {
     pub fn redirect_uri(&self, client_key: &str) -> String {
         format!("{}/callback/{client_key}", self.public_url)
     }
-
-    /// The name of the secret that belongs to an object of a project. Ids are never used again, so neither are names.
-    pub fn secret_name(&self, project: &str, id: &str) -> String {
-        format!("{}/{project}/{id}", self.secret_prefix)
-    }
 }
 
 /// Origins that emulated functions may reach although they are http or loopback (`GRANTKEEPER_EMULATED_ORIGINS`,

@@ -144,7 +144,7 @@ impl World {
     /// What the vault holds of a credential or client of the default project, as it stands there.
     pub async fn secret(&self, id: &str) -> anyhow::Result<String> {
         let sdk = aws_sdk_secretsmanager::Client::new(&self.stack.engines.sdk_config());
-        let name = self.stack.broker.config().secret_name(self.stack.project.as_str(), id);
+        let name = format!("{}/{}/{id}", self.stack.broker.config().secret_prefix, self.stack.project);
         let answer = sdk.get_secret_value().secret_id(name).send().await?;
         answer.secret_string.context("the secret has no text")
     }
