@@ -58,6 +58,9 @@ pub enum Error {
     /// The credential is suspended.
     #[error("the credential is suspended")]
     Suspended,
+    /// The credential was disconnected.
+    #[error("the credential was disconnected")]
+    Revoked,
 
     // The person can act.
     /// Only new consent helps.

@@ -8,8 +8,8 @@ use super::Broker;
 use super::complete_flow::problem_of;
 use super::receive_callback::Parked;
 use crate::error::{Error, Result};
-use crate::model::client::Client;
-use crate::model::credential::{Account, AccountKind, Credential, CredentialStatus, Schedule};
+use crate::model::client::{Client, GrantType};
+use crate::model::credential::{Account, AccountKind, Credential, CredentialKind, CredentialStatus, Schedule};
 use crate::model::flow::{Flow, FlowStatus};
 use crate::model::ids::CredentialId;
 use crate::model::token_set::TokenSet;
@@ -190,6 +190,8 @@ impl Broker {
             scopes: granted.clone(),
             generation: 1,
             bound_origin: bound_origin.clone(),
+            extra: serde_json::Map::new(),
+            inputs: crate::model::token_set::SecretInputs::new(),
         };
         let (id, attempt) = (CredentialId::generate(), uuid::Uuid::new_v4().to_string());
         let place = Place::new(flow.project.as_str(), id.as_str());
@@ -200,7 +202,11 @@ impl Broker {
             project: flow.project.clone(),
             name: flow.name.clone(),
             owner: flow.owner.clone(),
-            client: flow.client.clone(),
+            kind: CredentialKind::Oauth,
+            client: Some(flow.client.clone()),
+            grant: GrantType::AuthorizationCode,
+            variables: Default::default(),
+            projects: Vec::new(),
             labels: Default::default(),
             external_id: None,
             created_at: now,
@@ -212,6 +218,12 @@ impl Broker {
             account_kind: AccountKind::default(),
             bound_origin,
             refreshable,
+            suspended_from: None,
+            granted_at: Some(now),
+            refresh_expires_at: None,
+            learned_lifetime: None,
+            detached: false,
+            evidence: None,
             generation: 1,
             attempt,
             cur,

@@ -47,7 +47,10 @@ pub struct CredentialChange {
 impl CredentialFilter {
     fn admits(&self, credential: &Credential) -> bool {
         self.owner.as_ref().is_none_or(|owner| *owner == credential.owner)
-            && self.client.as_ref().is_none_or(|client| client == credential.client.as_str())
+            && self
+                .client
+                .as_ref()
+                .is_none_or(|client| credential.client.as_ref().is_some_and(|known| known.as_str() == client))
             && self.status.is_none_or(|status| status == credential.status)
             && self.external_id.as_ref().is_none_or(|id| credential.external_id.as_ref() == Some(id))
     }

@@ -133,7 +133,8 @@ impl Broker {
 
     /// The client that a credential was made with. Without it the credential cannot be used.
     pub(crate) async fn client_of_credential(&self, credential: &Credential) -> Result<Arc<Client>> {
-        match self.client(&credential.client).await {
+        let client = credential.client.as_ref().ok_or(Error::Internal("a credential with tokens has no client"))?;
+        match self.client(client).await {
             Err(Error::NotFound) => Err(Error::ReauthorizationRequired {
                 reason: "client_deleted".to_owned(),
                 url: self.reauthorize_url(&credential.project, credential).await,
@@ -167,6 +168,7 @@ impl Broker {
     async fn dead(&self, project: &ProjectId, credential: &Credential) -> Error {
         match credential.status {
             CredentialStatus::Suspended => Error::Suspended,
+            CredentialStatus::Revoking | CredentialStatus::Revoked => Error::Revoked,
             CredentialStatus::Active | CredentialStatus::RefreshFailing | CredentialStatus::ReauthorizationRequired => {
                 let reason =
                     credential.status_reason.clone().unwrap_or_else(|| "expired_without_refresh_token".to_owned());
@@ -183,8 +185,10 @@ impl Broker {
 
 /// A runner reads what its project has; a platform key reads what belongs to the person it acts for.
 fn may_read(caller: &Caller, credential: &Credential) -> Result<()> {
-    if credential.status == CredentialStatus::Suspended {
-        return Err(Error::Suspended);
+    match credential.status {
+        CredentialStatus::Suspended => return Err(Error::Suspended),
+        CredentialStatus::Revoking | CredentialStatus::Revoked => return Err(Error::Revoked),
+        CredentialStatus::Active | CredentialStatus::RefreshFailing | CredentialStatus::ReauthorizationRequired => {}
     }
     if caller.key.role == Role::Platform && caller.require_user()? != credential.owner {
         return Err(Error::Forbidden {

@@ -162,6 +162,14 @@ impl From<&Error> for Problem {
             )
             .advice(["Ask its owner or a superuser to lift the suspension."])
             .by(WhoCanAct::Owner),
+            Error::Revoked => Self::new(
+                S::CONFLICT,
+                "revoked",
+                "The credential was disconnected",
+                "The credential was disconnected, and its tokens are gone.",
+            )
+            .advice(["Ask the owner to connect the account again."])
+            .by(WhoCanAct::Owner),
             Error::ReauthorizationRequired { reason, url } => {
                 let mut advice = vec![match reason.as_str() {
                     "client_deleted" => "The client that this credential was made with was deleted.",

@@ -8,16 +8,9 @@ use utoipa::ToSchema;
 
 use crate::broker::read_token::Delivery;
 use crate::clock::Timestamp;
-use crate::model::credential::{Account, AccountKind, Credential, CredentialStatus};
+use crate::model::client::GrantType;
+use crate::model::credential::{Account, AccountKind, Credential, CredentialKind, CredentialStatus};
 use crate::model::ids::{ClientId, CredentialId, ProjectId};
-
-/// What a credential holds.
-#[derive(Serialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum CredentialKind {
-    /// Tokens of an authorization server.
-    Oauth,
-}
 
 /// A credential: metadata only.
 #[derive(Serialize, ToSchema)]
@@ -31,8 +24,12 @@ pub struct CredentialView {
     pub kind: CredentialKind,
     /// The platform's id of the person whose it is.
     pub owner: String,
-    /// The client it was made with.
-    pub client: ClientId,
+    /// The client it was made with; null for a raw credential.
+    pub client: Option<ClientId>,
+    /// How its tokens are obtained; null for a raw credential.
+    pub grant_type: Option<GrantType>,
+    /// The values of its client's variables, without the secret ones.
+    pub variables: BTreeMap<String, String>,
     /// The projects whose programs may read its token.
     pub projects: Vec<ProjectId>,
     /// The platform's labels.
@@ -70,10 +67,12 @@ impl From<Credential> for CredentialView {
             expires_at: credential.expires_at(),
             id: credential.id,
             name: credential.name,
-            kind: CredentialKind::Oauth,
+            kind: credential.kind,
             owner: credential.owner,
             client: credential.client,
-            projects: vec![credential.project],
+            grant_type: (credential.kind == CredentialKind::Oauth).then_some(credential.grant),
+            variables: credential.variables,
+            projects: std::iter::once(credential.project).chain(credential.projects).collect(),
             labels: credential.labels,
             external_id: credential.external_id,
             status: credential.status,

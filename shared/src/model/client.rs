@@ -22,13 +22,41 @@ pub enum ClientStatus {
 }
 
 /// A grant that a client may use.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum GrantType {
     /// RFC 6749 §4.1.
+    #[default]
     AuthorizationCode,
     /// RFC 6749 §6.
     RefreshToken,
+    /// RFC 6749 §4.4: the client itself, without a person.
+    ClientCredentials,
+    /// RFC 6749 §4.3, which RFC 9700 §2.4 advises against: only where the project's policy allows it.
+    Password,
+}
+
+impl GrantType {
+    /// Its name on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::AuthorizationCode => "authorization_code",
+            Self::RefreshToken => "refresh_token",
+            Self::ClientCredentials => "client_credentials",
+            Self::Password => "password",
+        }
+    }
+}
+
+/// Whose client id and secret are used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum CredentialsFrom {
+    /// The client's own.
+    #[default]
+    Client,
+    /// Each person enters an id and a secret.
+    Person,
 }
 
 /// An optional scope, with words for people.

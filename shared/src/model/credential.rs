@@ -6,6 +6,7 @@ use chrono::Duration;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::client::GrantType;
 use super::ids::{ClientId, CredentialId, ProjectId};
 use crate::clock::Timestamp;
 
@@ -19,8 +20,36 @@ pub enum CredentialStatus {
     RefreshFailing,
     /// Only new consent helps (NEEDS_REAUTH, ORIGIN_CHANGED).
     ReauthorizationRequired,
-    /// Switched off by somebody (FROZEN).
+    /// Switched off by somebody (FROZEN), or put aside because the provider granted more than was asked.
     Suspended,
+    /// Disconnected here; the provider is being told until that is proven.
+    Revoking,
+    /// Disconnected here and, as far as the provider can be told, there.
+    Revoked,
+}
+
+/// What a credential holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum CredentialKind {
+    /// Tokens of an authorization server.
+    #[default]
+    Oauth,
+    /// A JSON document of the owner's.
+    Raw,
+}
+
+/// What is known about the end of a grant at the provider (RFC 7009).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Evidence {
+    /// `revoked`: the provider said so; `not_supported`: it has no way to be told; `refused`: it would not;
+    /// `nothing_to_revoke`: there was no token.
+    pub verdict: String,
+    /// HTTP status of its last answer.
+    pub provider_status: Option<u16>,
+    /// When that was.
+    #[schema(value_type = String, format = DateTime)]
+    pub at: Timestamp,
 }
 
 /// Whose account at the provider it is.
@@ -88,8 +117,20 @@ pub struct Credential {
     pub name: String,
     /// Whose it is.
     pub owner: String,
-    /// The client it was made with.
-    pub client: ClientId,
+    /// What it holds.
+    #[serde(default)]
+    pub kind: CredentialKind,
+    /// The client it was made with; a raw credential has none.
+    pub client: Option<ClientId>,
+    /// How its tokens are obtained.
+    #[serde(default)]
+    pub grant: GrantType,
+    /// The values of its client's variables that are no secrets; the others are in the vault.
+    #[serde(default)]
+    pub variables: BTreeMap<String, String>,
+    /// Further projects whose programs may read its token.
+    #[serde(default)]
+    pub projects: Vec<ProjectId>,
     /// The platform's labels.
     #[serde(default)]
     pub labels: BTreeMap<String, String>,
@@ -110,10 +151,28 @@ pub struct Credential {
     /// A person's own account, or the integration's.
     #[serde(default)]
     pub account_kind: AccountKind,
-    /// The only origin that may ever see its refresh token.
+    /// The only origin that may ever see its refresh token and the secrets its owner gave.
     pub bound_origin: String,
-    /// Whether there is a refresh token.
+    /// Whether new tokens can be had without the person: by a refresh token, or by a grant that needs nobody.
     pub refreshable: bool,
+    /// The status to return to when a suspension is lifted.
+    #[serde(default)]
+    pub suspended_from: Option<CredentialStatus>,
+    /// When the grant was last given or entered.
+    #[serde(default)]
+    pub granted_at: Option<Timestamp>,
+    /// When the refresh token dies, as far as its importer or the provider said.
+    #[serde(default)]
+    pub refresh_expires_at: Option<Timestamp>,
+    /// The life of an access token (seconds), where it was learned and not said in the answer.
+    #[serde(default)]
+    pub learned_lifetime: Option<u32>,
+    /// Not a credential anybody can use, but a grant that has yet to be ended at the provider.
+    #[serde(default)]
+    pub detached: bool,
+    /// What is known about its end.
+    #[serde(default)]
+    pub evidence: Option<Evidence>,
 
     /// Generation of the committed token set, counted from 1.
     #[serde(rename = "gen")]
@@ -205,6 +264,16 @@ impl Credential {
     pub fn backoff(&self, now: Timestamp) -> Option<Duration> {
         let left = self.backoff_until? - now.timestamp_millis();
         (left > 0).then(|| Duration::milliseconds(left))
+    }
+
+    /// Whether the owner disconnected it.
+    pub fn is_ended(&self) -> bool {
+        matches!(self.status, CredentialStatus::Revoking | CredentialStatus::Revoked)
+    }
+
+    /// Whether programs of this project may read its token.
+    pub fn is_shared_with(&self, project: &ProjectId) -> bool {
+        self.project == *project || self.projects.contains(project)
     }
 
     /// Whether the status lets a refresh be tried at all.

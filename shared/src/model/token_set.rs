@@ -1,13 +1,20 @@
 //! What the vault keeps for a credential.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 use crate::clock::Timestamp;
 use crate::secret::Secret;
 
+/// What a person gave that is secret: variables by their key, and what the grant itself needs (`client_id`,
+/// `client_secret`, `username`, `password`).
+pub type SecretInputs = BTreeMap<String, Secret<String>>;
+
 /// Access and refresh token with what belongs to them. It lives in the vault and nowhere else.
 pub struct TokenSet {
-    /// The access token (RFC 6749 §1.4).
+    /// The access token (RFC 6749 §1.4); empty only where a refresh token was imported without one.
     pub access_token: Secret<String>,
     /// The refresh token (§1.5), where the provider gives one.
     pub refresh_token: Option<Secret<String>>,
@@ -21,6 +28,10 @@ pub struct TokenSet {
     pub generation: u64,
     /// The only origin that may ever see these tokens' refresh token.
     pub bound_origin: String,
+    /// What else the provider said: members of its answer and parameters of the callback.
+    pub extra: Map<String, Value>,
+    /// What the owner gave.
+    pub inputs: SecretInputs,
 }
 
 /// The document in the vault.
@@ -35,6 +46,10 @@ struct Document<'a> {
     scopes: std::borrow::Cow<'a, [String]>,
     generation: u64,
     bound_origin: std::borrow::Cow<'a, str>,
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    extra: Map<String, Value>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    inputs: BTreeMap<std::borrow::Cow<'a, str>, std::borrow::Cow<'a, str>>,
 }
 
 impl TokenSet {
@@ -49,6 +64,12 @@ impl TokenSet {
             scopes: self.scopes.as_slice().into(),
             generation: self.generation,
             bound_origin: self.bound_origin.as_str().into(),
+            extra: self.extra.clone(),
+            inputs: self
+                .inputs
+                .iter()
+                .map(|(key, value)| (key.as_str().into(), value.expose().as_str().into()))
+                .collect(),
         };
         // Strings, numbers and times always serialize.
         Secret::new(serde_json::to_string(&document).unwrap_or_default())
@@ -65,12 +86,26 @@ impl TokenSet {
             scopes: document.scopes.into_owned(),
             generation: document.generation,
             bound_origin: document.bound_origin.into_owned(),
+            extra: document.extra,
+            inputs: document
+                .inputs
+                .into_iter()
+                .map(|(key, value)| (key.into_owned(), Secret::new(value.into_owned())))
+                .collect(),
         })
     }
 
     /// RFC 6749 §6: the server may omit the refresh token; then the old one stays valid. Dropping it here would force
     /// every person at such a provider to consent again.
-    pub fn keep_refresh_token(&mut self, old: &TokenSet) {
+    ///
+    /// What the owner gave, and what else the provider said before, is kept in the same way: a refresh seldom repeats it.
+    pub fn keep(&mut self, old: &TokenSet) {
+        for (name, value) in &old.extra {
+            self.extra.entry(name.clone()).or_insert_with(|| value.clone());
+        }
+        for (key, value) in &old.inputs {
+            self.inputs.entry(key.clone()).or_insert_with(|| value.clone());
+        }
         if self.refresh_token.as_ref().is_none_or(Secret::is_empty) {
             self.refresh_token = old.refresh_token.clone();
         }
@@ -91,6 +126,8 @@ mod tests {
             scopes: vec!["read".to_owned()],
             generation: 3,
             bound_origin: "https://as.example".to_owned(),
+            extra: Map::new(),
+            inputs: SecretInputs::new(),
         }
     }
 
@@ -109,7 +146,7 @@ mod tests {
         fn merging_a_refresh_never_loses_a_refresh_token(new in proptest::option::of("[a-z]{0,5}")) {
             let old = set(Some("old"));
             let mut merged = set(new.as_deref());
-            merged.keep_refresh_token(&old);
+            merged.keep(&old);
             let expected = new.filter(|token| !token.is_empty()).unwrap_or_else(|| "old".to_owned());
             prop_assert_eq!(merged.refresh_token.map(|token| token.expose().clone()), Some(expected));
         }

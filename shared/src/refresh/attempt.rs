@@ -160,6 +160,7 @@ fn rejected(credential: &Credential) -> Option<&'static str> {
 fn check_status(credential: &Credential) -> Result<()> {
     match credential.status {
         CredentialStatus::Suspended => return Err(Error::Suspended),
+        CredentialStatus::Revoking | CredentialStatus::Revoked => return Err(Error::Revoked),
         CredentialStatus::ReauthorizationRequired => {
             let reason = credential.status_reason.clone().unwrap_or_default();
             return Err(Error::ReauthorizationRequired { reason, url: None });

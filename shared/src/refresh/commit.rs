@@ -104,8 +104,10 @@ impl Engine {
             scopes: answer.scopes.unwrap_or_else(|| obtained.tokens.scopes.clone()),
             generation: held.generation + 1,
             bound_origin: obtained.tokens.bound_origin.clone(),
+            extra: serde_json::Map::new(),
+            inputs: crate::model::token_set::SecretInputs::new(),
         };
-        tokens.keep_refresh_token(&obtained.tokens);
+        tokens.keep(&obtained.tokens);
 
         let place = Place::new(held.project.as_str(), held.id.as_str());
         let document = tokens.to_document();
@@ -141,6 +143,8 @@ impl Engine {
                 .write_floor()
                 .map_or(0, |floor| floor.spend(held.written_until, now.timestamp_millis())),
             granted_scopes,
+            status: CredentialStatus::Active,
+            status_reason: None,
             now,
         };
         match persist(|| self.store.commit_refresh(&held.project, &held.id, &commit)).await? {

@@ -79,6 +79,9 @@ pub fn warning(credential: &Credential) -> Option<&'static str> {
     match credential.status {
         CredentialStatus::RefreshFailing => Some("refresh_failing"),
         CredentialStatus::ReauthorizationRequired => Some("reauthorization_required"),
-        CredentialStatus::Active | CredentialStatus::Suspended => None,
+        CredentialStatus::Active
+        | CredentialStatus::Suspended
+        | CredentialStatus::Revoking
+        | CredentialStatus::Revoked => None,
     }
 }

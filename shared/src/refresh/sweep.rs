@@ -63,7 +63,9 @@ impl Engine {
         if !is_due(&credential, work.generation, self.clock.now()) {
             return Ok(());
         }
-        let client = match client(work, &credential.client).await {
+        // A raw credential is never due.
+        let Some(id) = &credential.client else { return Ok(()) };
+        let client = match client(work, id).await {
             Ok(client) => client,
             Err(Error::NotFound) => {
                 return match self.park(&credential, "client_deleted").await {

@@ -7,8 +7,9 @@ use async_trait::async_trait;
 
 use crate::clock::Timestamp;
 use crate::error::Error;
+use crate::model::attempt::Attempt;
 use crate::model::client::Client;
-use crate::model::credential::{Credential, CredentialStatus, Outcome};
+use crate::model::credential::{Credential, CredentialStatus, Evidence, Outcome};
 use crate::model::flow::{Flow, FlowStatus};
 use crate::model::ids::{ClientId, CredentialId, FlowId, KeyId, ProjectId, SessionId};
 use crate::model::principal::ApiKey;
@@ -85,6 +86,38 @@ pub enum Completion {
     Lost,
 }
 
+/// What came of [`Store::replace_grant`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Replacement {
+    /// The credential has the new generation, and the flow is completed.
+    Done,
+    /// The credential changed since it was read: read it again.
+    Changed,
+    /// The flow is no longer being exchanged by this call.
+    Lost,
+}
+
+/// What [`Store::change_status`] writes. What is `None` is removed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StatusChange {
+    /// The status to go on with.
+    pub status: CredentialStatus,
+    /// Why.
+    pub status_reason: Option<String>,
+    /// The status to return to when a suspension is lifted.
+    pub suspended_from: Option<CredentialStatus>,
+    /// Failures in a row.
+    pub fails: u32,
+    /// Unix milliseconds; `None` takes the credential out of the index of due work.
+    pub next_due: Option<i64>,
+    /// What is known about its end.
+    pub evidence: Option<Evidence>,
+    /// The owner may use the name for another credential.
+    pub frees_name: bool,
+    /// The table may forget it after this.
+    pub forget_after: Option<Timestamp>,
+}
+
 /// What [`Store::acquire_refresh`] writes: lease and write-ahead intent (REFRESH.md S1).
 #[derive(Debug, Clone)]
 pub struct AcquireRefresh {
@@ -131,6 +164,10 @@ pub struct CommitRefresh {
     pub written_until: i64,
     /// What is granted now.
     pub granted_scopes: Vec<String>,
+    /// The status to go on with: active, or suspended when more was granted than asked.
+    pub status: CredentialStatus,
+    /// Why.
+    pub status_reason: Option<String>,
     /// When.
     pub now: Timestamp,
 }
@@ -244,6 +281,8 @@ pub trait Store: Send + Sync {
     ) -> StoreResult<Page<Client>>;
     /// Replaces a client whose stored version is `client.version - 1`; fails with `Changed` otherwise.
     async fn update_client(&self, client: &Client) -> StoreResult<()>;
+    /// Notes that a client secret worked; does nothing when it is gone. The client's version stays.
+    async fn record_secret_use(&self, client: &Client, secret: &str, now: Timestamp) -> StoreResult<()>;
     /// Removes a client. Its `client_key` stays taken for ever. `false`: there was none.
     async fn delete_client(&self, client: &Client) -> StoreResult<bool>;
 
@@ -285,8 +324,35 @@ pub trait Store: Send + Sync {
     ) -> StoreResult<Page<Credential>>;
     /// Whether an owner has a credential of this name in a project.
     async fn is_name_taken(&self, project: &ProjectId, owner: &str, name: &str) -> StoreResult<bool>;
-    /// Renames and relabels, and nothing else: the refresh record is left alone. `AlreadyExists`: the name is taken.
+    /// A credential of another project that is shared with this one, read consistently.
+    async fn find_shared_credential(&self, project: &ProjectId, id: &CredentialId) -> StoreResult<Option<Credential>>;
+    /// Adds a credential that came without a flow. `AlreadyExists`: the owner has another one of this name.
+    async fn insert_credential(&self, credential: &Credential) -> StoreResult<()>;
+    /// Changes what people call it and whom it belongs to and nothing else: the refresh record is left alone.
+    /// `AlreadyExists`: the name is taken.
     async fn update_credential(&self, old: &Credential, new: &Credential) -> StoreResult<()>;
+    /// Puts a new grant in the place of the one that `base` has, if its generation is still the same, and completes the
+    /// flow that brought it, in one step. Lease and intent end, and the fence rises: a refresh of the old grant that is
+    /// under way is not committed.
+    async fn replace_grant(
+        &self,
+        flow: Option<&Flow>,
+        base: &Credential,
+        new: &Credential,
+        now: Timestamp,
+    ) -> StoreResult<Replacement>;
+    /// Changes the status if it is still that of `base`, whoever refreshes; lease and intent stay.
+    async fn change_status(&self, base: &Credential, change: &StatusChange) -> StoreResult<Attempted>;
+    /// Keeps an attempt in the place of the one that is [`crate::model::attempt::KEPT`] older.
+    async fn record_attempt(
+        &self,
+        project: &ProjectId,
+        id: &CredentialId,
+        number: u64,
+        attempt: &Attempt,
+    ) -> StoreResult<()>;
+    /// The attempts that are kept, the newest first.
+    async fn list_attempts(&self, project: &ProjectId, id: &CredentialId) -> StoreResult<Vec<Attempt>>;
 
     /// Takes lease, fence and intent in one conditional update; the credential is due when the lease ends.
     async fn acquire_refresh(

@@ -8,7 +8,7 @@ use crate::clock::Timestamp;
 use crate::model::client::{
     Client, ClientSecret, ClientSettings, GrantType, HeaderScheme, OptionalScope, RefreshFacts, Scopes,
 };
-use crate::model::credential::{Account, AccountKind, Credential, CredentialStatus};
+use crate::model::credential::{Account, AccountKind, Credential, CredentialKind, CredentialStatus};
 use crate::model::flow::{COMPLETION_SECONDS, Flow, FlowStatus, LIFETIME_SECONDS};
 use crate::model::ids::{ClientId, CredentialId, FlowId, KeyId, ProjectId, SessionId};
 use crate::model::principal::{ApiKey, Projects, Role};
@@ -206,7 +206,11 @@ pub fn credential(flow: &Flow) -> Credential {
         project: flow.project.clone(),
         name: flow.name.clone(),
         owner: flow.owner.clone(),
-        client: flow.client.clone(),
+        kind: CredentialKind::Oauth,
+        client: Some(flow.client.clone()),
+        grant: GrantType::AuthorizationCode,
+        variables: BTreeMap::from([("subdomain".to_owned(), "acme".to_owned())]),
+        projects: Vec::new(),
         labels: BTreeMap::from([("team".to_owned(), "blue".to_owned())]),
         external_id: Some("42".to_owned()),
         created_at: start(),
@@ -218,6 +222,12 @@ pub fn credential(flow: &Flow) -> Credential {
         account_kind: AccountKind::Personal,
         bound_origin: ORIGIN.to_owned(),
         refreshable: true,
+        suspended_from: None,
+        granted_at: Some(start()),
+        refresh_expires_at: None,
+        learned_lifetime: None,
+        detached: false,
+        evidence: None,
         generation: 1,
         attempt: first.clone(),
         cur: first,
@@ -265,6 +275,8 @@ pub fn commit(leased: &Credential, now: Timestamp) -> CommitRefresh {
         next_due: None,
         written_until: now.timestamp_millis() + 600_000,
         granted_scopes: vec!["read".to_owned(), "write".to_owned()],
+        status: CredentialStatus::Active,
+        status_reason: None,
         now,
     }
 }

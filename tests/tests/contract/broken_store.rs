@@ -9,6 +9,7 @@ use async_trait::async_trait;
 use aws_sdk_dynamodb::Client as Sdk;
 use aws_sdk_dynamodb::types::AttributeValue;
 use grantkeeper::clock::Timestamp;
+use grantkeeper::model::attempt::Attempt;
 use grantkeeper::model::client::Client;
 use grantkeeper::model::credential::Credential;
 use grantkeeper::model::flow::{Flow, FlowStatus};
@@ -18,7 +19,7 @@ use grantkeeper::model::project::Project;
 use grantkeeper::model::session::Session;
 use grantkeeper::store::{
     AcquireRefresh, Attempted, CommitRefresh, Completion, Due, IdempotencyRecord, Idempotent, Page, Parking,
-    ReleaseRefresh, Store, StoreError, StoreResult,
+    ReleaseRefresh, Replacement, StatusChange, Store, StoreError, StoreResult,
 };
 use grantkeeper::testing::fixtures::unique;
 use grantkeeper::testing::suite::RACERS;
@@ -118,6 +119,13 @@ broken! {
         fn find_flow(project: &ProjectId, id: &FlowId) -> Option<Flow>;
         fn find_flow_by_state(state_hash: &str) -> Option<Flow>;
         fn is_name_taken(project: &ProjectId, owner: &str, name: &str) -> bool;
+        fn record_secret_use(client: &Client, secret: &str, now: Timestamp) -> ();
+        fn find_shared_credential(project: &ProjectId, id: &CredentialId) -> Option<Credential>;
+        fn insert_credential(credential: &Credential) -> ();
+        fn replace_grant(flow: Option<&Flow>, base: &Credential, new: &Credential, now: Timestamp) -> Replacement;
+        fn change_status(base: &Credential, change: &StatusChange) -> Attempted;
+        fn record_attempt(project: &ProjectId, id: &CredentialId, number: u64, attempt: &Attempt) -> ();
+        fn list_attempts(project: &ProjectId, id: &CredentialId) -> Vec<Attempt>;
         fn finish_idempotent(record: &IdempotencyRecord, answer: &Sealed) -> ();
         fn abandon_idempotent(record: &IdempotencyRecord) -> ();
         fn ping() -> ();

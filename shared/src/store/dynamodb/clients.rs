@@ -114,6 +114,29 @@ impl DynamoDbStore {
         })
     }
 
+    pub(super) async fn record_secret_use(&self, client: &Client, secret: &str, now: Timestamp) -> StoreResult<()> {
+        let Some(index) = client.client_secrets.iter().position(|known| known.id == secret) else {
+            return Ok(());
+        };
+        let update = self
+            .sdk
+            .update_item()
+            .table_name(&self.table)
+            .set_key(Some(key(by_id(&client.id), META.to_owned())))
+            .update_expression(format!("SET client_secrets[{index}].last_success_at = :now"))
+            // The list may have moved; then the next success is noted.
+            .condition_expression(format!("client_secrets[{index}].id = :id"))
+            .expression_attribute_values(":now", super::item::text(super::keys::serde_time(now)))
+            .expression_attribute_values(":id", super::item::text(secret));
+        match update.send().await {
+            Ok(_) => Ok(()),
+            Err(error) => match error.as_service_error() {
+                Some(service) if service.is_conditional_check_failed_exception() => Ok(()),
+                _ => Err(unavailable(error)),
+            },
+        }
+    }
+
     pub(super) async fn delete_client(&self, client: &Client) -> StoreResult<bool> {
         // The locator stays, empty: a redirect URI that once belonged to a client must never belong to another.
         let mut writes = vec![

@@ -1,8 +1,8 @@
 //! Credentials: metadata and the refresh record in one item, a pointer in the project's list, a name that is taken.
 
 use super::item::{
-    META, credential_key, credential_pk, delete, item, key, model, name_sk, names, number, project_pk, put_new, text,
-    update,
+    META, credential_key, credential_pk, delete, item, key, model, name_sk, names, number, project_pk, put_new,
+    put_over, text, update,
 };
 use super::*;
 
@@ -27,6 +27,21 @@ pub(super) fn credential_item(credential: &Credential) -> StoreResult<Item> {
     Ok(item)
 }
 
+pub(super) fn pointer_sk(id: &CredentialId) -> String {
+    format!("CRD#{id}")
+}
+
+/// The project that a pointer leads to, when it is not the one it stands in.
+fn home(pointer: &Item) -> Option<ProjectId> {
+    ProjectId::parse(pointer.get("home")?.as_s().ok()?).ok()
+}
+
+fn shared_pointer(project: &ProjectId, credential: &Credential) -> Item {
+    let mut pointer = key(project_pk(project), pointer_sk(&credential.id));
+    pointer.insert("home".to_owned(), text(credential.project.as_str()));
+    pointer
+}
+
 impl DynamoDbStore {
     pub(super) async fn find_credential(
         &self,
@@ -43,11 +58,50 @@ impl DynamoDbStore {
         cursor: Option<&str>,
     ) -> StoreResult<Page<Credential>> {
         let (pointers, next) = self.query(project_pk(project), "CRD#", limit, cursor).await?;
-        let ids = pointers.iter().filter_map(|pointer| pointer.get("sk")?.as_s().ok()?.strip_prefix("CRD#"));
-        let keys = ids.filter_map(|id| CredentialId::parse(id).ok()).map(|id| credential_key(project, &id)).collect();
+        let keys = pointers.iter().filter_map(|pointer| {
+            let id = CredentialId::parse(pointer.get("sk")?.as_s().ok()?.strip_prefix("CRD#")?).ok()?;
+            Some(credential_key(&home(pointer).unwrap_or_else(|| project.clone()), &id))
+        });
+        let keys = keys.collect();
         let mut items = self.get_many(keys).await?.into_iter().map(model).collect::<StoreResult<Vec<Credential>>>()?;
         items.sort_by(|a, b| a.id.cmp(&b.id));
         Ok(Page { items, next })
+    }
+
+    pub(super) async fn find_shared_credential(
+        &self,
+        project: &ProjectId,
+        id: &CredentialId,
+    ) -> StoreResult<Option<Credential>> {
+        let pointer = self.get(project_pk(project), pointer_sk(id)).await?;
+        let Some(home) = pointer.as_ref().and_then(home) else { return Ok(None) };
+        let found = self.find_credential(&home, id).await?;
+        Ok(found.filter(|credential| credential.projects.contains(project)))
+    }
+
+    pub(super) async fn insert_credential(&self, credential: &Credential) -> StoreResult<()> {
+        let mut name = key(project_pk(&credential.project), name_sk(&credential.owner, &credential.name));
+        name.insert("credential".to_owned(), text(credential.id.as_str()));
+        let base = put_new(&self.table, credential_item(credential)?)?;
+        let mut writes = vec![base];
+        // A grant that only waits for its end is in no list and takes no name.
+        if !credential.detached {
+            writes.push(put_new(&self.table, name)?);
+            writes.push(put_new(&self.table, key(project_pk(&credential.project), pointer_sk(&credential.id)))?);
+            for project in &credential.projects {
+                writes.push(put_new(&self.table, shared_pointer(project, credential))?);
+            }
+        }
+        match self.transact(writes).await {
+            Ok(()) => Ok(()),
+            Err(Transaction::Refused(_)) => {
+                // The SDK repeats a call whose answer was lost, and the repetition then meets its own result.
+                let stored = self.find_credential(&credential.project, &credential.id).await?;
+                if stored.is_some() { Ok(()) } else { Err(StoreError::AlreadyExists) }
+            }
+            Err(Transaction::Contended) => Err(StoreError::Unavailable),
+            Err(Transaction::Failed(error)) => Err(error),
+        }
     }
 
     pub(super) async fn is_name_taken(&self, project: &ProjectId, owner: &str, name: &str) -> StoreResult<bool> {
@@ -62,7 +116,7 @@ impl DynamoDbStore {
         let mut sets = Vec::new();
         let mut removes = Vec::new();
         let mut values = Item::new();
-        for field in ["name", "labels", "external_id", "account_kind"] {
+        for field in ["name", "owner", "labels", "external_id", "account_kind", "variables", "projects"] {
             // What did not change is left alone: another call may be changing it.
             if before.get(field) == changed.get(field) {
                 continue;
@@ -84,9 +138,16 @@ impl DynamoDbStore {
             change.push_str(&format!(" REMOVE {}", removes.join(", ")));
         }
         values.insert(":old_name".to_owned(), text(&old.name));
-        let condition = "attribute_exists(pk) AND #name = :old_name";
+        values.insert(":old_owner".to_owned(), text(&old.owner));
+        let condition = "attribute_exists(pk) AND #name = :old_name AND #owner = :old_owner";
         let mut writes = vec![update(&self.table, credential_key(&old.project, &old.id), &change, condition, values)?];
-        if old.name != new.name {
+        for project in new.projects.iter().filter(|project| !old.projects.contains(project)) {
+            writes.push(put_over(&self.table, shared_pointer(project, new))?);
+        }
+        for project in old.projects.iter().filter(|project| !new.projects.contains(project)) {
+            writes.push(delete(&self.table, key(project_pk(project), pointer_sk(&old.id)))?);
+        }
+        if (&old.owner, &old.name) != (&new.owner, &new.name) {
             let mut name = key(project_pk(&new.project), name_sk(&new.owner, &new.name));
             name.insert("credential".to_owned(), text(new.id.as_str()));
             writes.push(put_new(&self.table, name)?);

@@ -168,22 +168,9 @@ impl DynamoDbStore {
         let pointer = key(project_pk(project), format!("CRD#{}", credential.id));
         let mut name = key(project_pk(project), name_sk(&credential.owner, &credential.name));
         name.insert("credential".to_owned(), text(credential.id.as_str()));
-        let mut completion = values([
-            (":completed", text("completed")),
-            (":exchanging", text("exchanging")),
-            (":credential", text(credential.id.as_str())),
-            (":now", text(serde_time(now))),
-        ]);
-        let condition = held(flow, "#status = :exchanging", &mut completion);
         // The flow comes first: who lost it is told so, even where the name is taken as well.
         let writes = vec![
-            update(
-                &self.table,
-                key(flow_pk(&flow.project, &flow.id), META.to_owned()),
-                "SET #status = :completed, credential = :credential, completed_at = :now REMOVE parked, exchange_until",
-                &condition,
-                completion,
-            )?,
+            self.completion(flow, credential, now)?,
             put_new(&self.table, name)?,
             put_new(&self.table, base)?,
             put_new(&self.table, pointer)?,
@@ -234,7 +221,7 @@ impl DynamoDbStore {
 }
 
 /// Narrows a condition to the exchange that the caller holds: a repetition must not touch another's.
-fn held(flow: &Flow, condition: &str, values: &mut Item) -> String {
+pub(super) fn held(flow: &Flow, condition: &str, values: &mut Item) -> String {
     match &flow.exchange_attempt {
         Some(attempt) => {
             values.insert(":attempt".to_owned(), text(attempt));

@@ -1,8 +1,10 @@
 //! The store over one DynamoDB table. AWS types stay in this folder.
 
+mod attempts;
 mod clients;
 mod credentials;
 mod flows;
+mod grants;
 mod idempotency;
 mod item;
 mod keys;
@@ -183,6 +185,7 @@ delegate! {
     fn find_client_by_key(client_key: &str) -> Option<Client>;
     fn list_clients(project: Option<&ProjectId>, limit: u32, cursor: Option<&str>) -> Page<Client>;
     fn update_client(client: &Client) -> ();
+    fn record_secret_use(client: &Client, secret: &str, now: Timestamp) -> ();
     fn delete_client(client: &Client) -> bool;
     fn insert_session(session: &Session) -> ();
     fn find_session(project: &ProjectId, id: &SessionId) -> Option<Session>;
@@ -199,7 +202,13 @@ delegate! {
     fn find_credential(project: &ProjectId, id: &CredentialId) -> Option<Credential>;
     fn list_credentials(project: &ProjectId, limit: u32, cursor: Option<&str>) -> Page<Credential>;
     fn is_name_taken(project: &ProjectId, owner: &str, name: &str) -> bool;
+    fn find_shared_credential(project: &ProjectId, id: &CredentialId) -> Option<Credential>;
+    fn insert_credential(credential: &Credential) -> ();
     fn update_credential(old: &Credential, new: &Credential) -> ();
+    fn replace_grant(flow: Option<&Flow>, base: &Credential, new: &Credential, now: Timestamp) -> Replacement;
+    fn change_status(base: &Credential, change: &StatusChange) -> Attempted;
+    fn record_attempt(project: &ProjectId, id: &CredentialId, number: u64, attempt: &Attempt) -> ();
+    fn list_attempts(project: &ProjectId, id: &CredentialId) -> Vec<Attempt>;
     fn acquire_refresh(project: &ProjectId, id: &CredentialId, acquire: &AcquireRefresh) -> Attempted;
     fn commit_refresh(project: &ProjectId, id: &CredentialId, commit: &CommitRefresh) -> Attempted;
     fn release_refresh(project: &ProjectId, id: &CredentialId, release: &ReleaseRefresh) -> Attempted;

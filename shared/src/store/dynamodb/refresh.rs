@@ -15,44 +15,44 @@ fn statuses(values: &mut Item) {
     values.insert(":failing".to_owned(), text("refresh_failing"));
 }
 
-fn attribute<T: serde::Serialize>(value: T) -> StoreResult<AttributeValue> {
+pub(super) fn attribute<T: serde::Serialize>(value: T) -> StoreResult<AttributeValue> {
     serde_dynamo::aws_sdk_dynamodb_1::to_attribute_value(value).map_err(|_| StoreError::Corrupt)
 }
 
 /// A change under construction: `SET` and `REMOVE` lists with their values.
-struct Change {
-    sets: Vec<String>,
+pub(super) struct Change {
+    pub(super) sets: Vec<String>,
     removes: Vec<String>,
-    values: Item,
+    pub(super) values: Item,
 }
 
 impl Change {
-    fn new(values: Item) -> Self {
+    pub(super) fn new(values: Item) -> Self {
         Self { sets: Vec::new(), removes: Vec::new(), values }
     }
 
-    fn set(&mut self, field: &str, value: AttributeValue) {
+    pub(super) fn set(&mut self, field: &str, value: AttributeValue) {
         self.sets.push(format!("#{field} = :{field}"));
         self.values.insert(format!(":{field}"), value);
     }
 
-    fn remove(&mut self, field: &str) {
+    pub(super) fn remove(&mut self, field: &str) {
         self.removes.push(format!("#{field}"));
     }
 
-    fn set_or_remove(&mut self, field: &str, value: Option<AttributeValue>) {
+    pub(super) fn set_or_remove(&mut self, field: &str, value: Option<AttributeValue>) {
         match value {
             Some(value) => self.set(field, value),
             None => self.remove(field),
         }
     }
 
-    fn due(&mut self, id: &CredentialId, next_due: Option<i64>) {
+    pub(super) fn due(&mut self, id: &CredentialId, next_due: Option<i64>) {
         self.set_or_remove("due_shard", next_due.map(|_| text(due_pk(shard(id)))));
         self.set_or_remove("due_at", next_due.map(number));
     }
 
-    fn expression(&self) -> String {
+    pub(super) fn expression(&self) -> String {
         let mut expression = format!("SET {}", self.sets.join(", "));
         if !self.removes.is_empty() {
             expression.push_str(&format!(" REMOVE {}", self.removes.join(", ")));
@@ -121,7 +121,12 @@ impl DynamoDbStore {
         ]));
         statuses(&mut change.values);
         change.sets.push("#gen = :next_gen".to_owned());
-        change.sets.push("#status = :active".to_owned());
+        change.values.insert(":status".to_owned(), attribute(commit.status)?);
+        change.sets.push("#status = :status".to_owned());
+        change.set_or_remove("status_reason", commit.status_reason.as_ref().map(text));
+        if commit.status == CredentialStatus::Suspended {
+            change.set("suspended_from", text("active"));
+        }
         change.set("attempt", text(&commit.attempt));
         change.set("cur", text(&commit.cur));
         change.set("prev", text(&commit.prev));
@@ -134,7 +139,7 @@ impl DynamoDbStore {
         change.set("granted_scopes", attribute(&commit.granted_scopes)?);
         change.set("last_refreshed_at", text(serde_time(commit.now)));
         change.due(id, commit.next_due);
-        for field in ["lease", "intent", "backoff_until", "status_reason"] {
+        for field in ["lease", "intent", "backoff_until"] {
             change.remove(field);
         }
         // The end of the lease is deliberately not tested: late but not superseded is fine.
@@ -175,7 +180,7 @@ impl DynamoDbStore {
         self.attempt(project, id, &change, &condition).await
     }
 
-    async fn attempt(
+    pub(super) async fn attempt(
         &self,
         project: &ProjectId,
         id: &CredentialId,
@@ -212,7 +217,7 @@ impl DynamoDbStore {
     }
 }
 
-fn generation(value: u64) -> AttributeValue {
+pub(super) fn generation(value: u64) -> AttributeValue {
     AttributeValue::N(value.to_string())
 }
 
