@@ -7,7 +7,7 @@ use anyhow::{Context as _, ensure};
 use chrono::Duration;
 use grantkeeper::model::credential::Credential;
 use grantkeeper::model::ids::{ClientId, CredentialId};
-use grantkeeper::model::token_set::TokenSet;
+use grantkeeper::model::token_set::{SecretInputs, TokenSet};
 use grantkeeper::refresh::sweep::Work;
 use grantkeeper::secret::Secret;
 use grantkeeper::store::Store as _;
@@ -54,6 +54,8 @@ impl Connected {
             scopes: vec!["read".to_owned(), "write".to_owned()],
             generation: 2,
             bound_origin: self.stored().await?.bound_origin,
+            extra: serde_json::Map::new(),
+            inputs: SecretInputs::new(),
         };
         let stack = &self.world.stack;
         let sdk = aws_sdk_secretsmanager::Client::new(&stack.engines.sdk_config());
