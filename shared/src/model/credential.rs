@@ -218,6 +218,17 @@ pub struct Schedule {
     pub refresh_after: Option<i64>,
 }
 
+/// What is known about the lives of a provider's access tokens (seconds).
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Lifetimes {
+    /// What the provider is known for.
+    pub default_lifetime: Option<u32>,
+    /// What was learned about this credential.
+    pub learned: Option<u32>,
+    /// A refresh is refused before the token is this old.
+    pub min_age: Option<u32>,
+}
+
 /// The longest life that is believed (90 days): odd values are cut to it, so that a refresh is always planned.
 const MAX_LIFETIME: Duration = Duration::days(90);
 /// The life of an access token whose answer does not say, when there is a refresh token to renew it with.
@@ -228,18 +239,22 @@ const MIN_MARGIN: Duration = Duration::minutes(10);
 impl Schedule {
     /// Plans the life of a token set obtained at `now`: the margin is the greater of 10 minutes and a fifth of the life,
     /// but at most half of it, so that a provider's outage of minutes stays invisible (REFRESH.md b.2).
-    pub fn plan(now: Timestamp, expires_in: Option<u64>, default_lifetime: Option<u32>, refreshable: bool) -> Self {
+    ///
+    /// A life that is not stated is the learned one, the provider's usual one, or, where a new token can be had, an hour.
+    pub fn plan(now: Timestamp, expires_in: Option<u64>, facts: &Lifetimes, refreshable: bool) -> Self {
         let stated = expires_in.map(|seconds| Duration::seconds(i64::try_from(seconds).unwrap_or(i64::MAX / 1000)));
-        let configured =
-            default_lifetime.filter(|seconds| *seconds > 0).map(|seconds| Duration::seconds(seconds.into()));
-        let lifetime = stated.or(configured).or(refreshable.then_some(DEFAULT_LIFETIME));
+        let usual = facts.learned.or(facts.default_lifetime).filter(|seconds| *seconds > 0);
+        let usual = usual.map(|seconds| Duration::seconds(seconds.into()));
+        let lifetime = stated.or(usual).or(refreshable.then_some(DEFAULT_LIFETIME));
         let Some(lifetime) = lifetime.map(|lifetime| lifetime.min(MAX_LIFETIME)) else {
             return Self { at_exp: None, refresh_after: None };
         };
         let margin = MIN_MARGIN.max(lifetime / 5).min(lifetime / 2);
+        // A provider that refuses early refreshes would count each of them as an error.
+        let earliest = Duration::seconds(facts.min_age.unwrap_or_default().into());
         Self {
             at_exp: Some((now + lifetime).timestamp_millis()),
-            refresh_after: refreshable.then(|| (now + lifetime - margin).timestamp_millis()),
+            refresh_after: refreshable.then(|| (now + (lifetime - margin).max(earliest)).timestamp_millis()),
         }
     }
 }
@@ -293,21 +308,28 @@ mod tests {
     #[test]
     fn the_margin_is_a_fifth_but_at_least_ten_minutes_and_at_most_half() {
         for (life, margin) in [(3600, 720), (7200, 1440), (1800, 600), (600, 300), (60, 30)] {
-            let schedule = Schedule::plan(at(0), Some(life), None, true);
+            let schedule = Schedule::plan(at(0), Some(life), &Lifetimes::default(), true);
             assert_eq!(schedule.at_exp, Some(i64::try_from(life).unwrap() * 1000));
             assert_eq!(schedule.refresh_after, Some((i64::try_from(life).unwrap() - margin) * 1000), "life {life}");
         }
     }
 
     #[test]
+    fn a_learned_life_goes_before_the_usual_one_and_an_early_refresh_waits() {
+        let facts = Lifetimes { default_lifetime: Some(7200), learned: Some(600), min_age: Some(570) };
+        let schedule = Schedule::plan(at(0), None, &facts, true);
+        assert_eq!(schedule, Schedule { at_exp: Some(600_000), refresh_after: Some(570_000) });
+    }
+
+    #[test]
     fn odd_lifetimes_give_a_sane_due_time() {
-        let huge = Schedule::plan(at(0), Some(u64::MAX), None, true);
+        let huge = Schedule::plan(at(0), Some(u64::MAX), &Lifetimes::default(), true);
         assert_eq!(huge.at_exp, Some(90 * 86_400_000));
-        let unknown = Schedule::plan(at(0), None, None, true);
+        let unknown = Schedule::plan(at(0), None, &Lifetimes::default(), true);
         assert_eq!(unknown.at_exp, Some(3_600_000));
-        let configured = Schedule::plan(at(0), None, Some(120), true);
+        let configured = Schedule::plan(at(0), None, &Lifetimes { default_lifetime: Some(120), ..Lifetimes::default() }, true);
         assert_eq!(configured.at_exp, Some(120_000));
-        let unrefreshable = Schedule::plan(at(0), None, None, false);
+        let unrefreshable = Schedule::plan(at(0), None, &Lifetimes::default(), false);
         assert_eq!(unrefreshable, Schedule { at_exp: None, refresh_after: None });
     }
 }

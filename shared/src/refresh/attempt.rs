@@ -3,13 +3,13 @@
 use chrono::Duration;
 use tokio::time::Instant;
 
+use super::ask::{Asked, Grant, KnownSecret};
 use super::commit::Release;
 use super::{Engine, LEASE_SECONDS, Reason, SEND_WITHIN, Step};
 use crate::error::{Error, Result};
-use crate::model::client::{Client, ClientStatus};
+use crate::model::client::{Client, ClientStatus, GrantType, Resolved, binds};
 use crate::model::credential::{Credential, CredentialStatus};
 use crate::model::token_set::TokenSet;
-use crate::protocol::token::AuthMethod;
 use crate::secret::Secret;
 use crate::store::{AcquireRefresh, Attempted};
 use crate::vault::{Place, Prefetched};
@@ -24,9 +24,51 @@ const CLIENT_ERRORS: [&str; 5] =
 /// Everything that can fail, obtained before anything is touched.
 pub(super) struct Obtained {
     pub(super) tokens: TokenSet,
-    pub(super) refresh_token: Secret<String>,
-    pub(super) secrets: Vec<Secret<String>>,
-    pub(super) rt_fp: String,
+    pub(super) renewal: Renewal,
+    resolved: Resolved,
+    secrets: Vec<KnownSecret>,
+    rt_fp: String,
+}
+
+/// How new tokens are had without the person.
+pub(super) enum Renewal {
+    /// RFC 6749 §6. It may be good once only.
+    RefreshToken(Secret<String>),
+    /// RFC 6749 §4.4, again.
+    ClientCredentials,
+    /// RFC 6749 §4.3, again: the server gave no refresh token.
+    Password { username: Secret<String>, password: Secret<String> },
+}
+
+impl Renewal {
+    fn of(credential: &Credential, tokens: &TokenSet) -> Result<Self> {
+        // RFC 6749 §4.4.3: there should be no refresh token, and one that is there is not needed.
+        if credential.grant == GrantType::ClientCredentials {
+            return Ok(Self::ClientCredentials);
+        }
+        if let Some(token) = tokens.refresh_token.as_ref().filter(|token| !token.is_empty()) {
+            return Ok(Self::RefreshToken(token.clone()));
+        }
+        match (tokens.inputs.get("username"), tokens.inputs.get("password")) {
+            (Some(username), Some(password)) if credential.grant == GrantType::Password => {
+                Ok(Self::Password { username: username.clone(), password: password.clone() })
+            }
+            _ => Err(Error::Internal("a refreshable token set has nothing to refresh it with")),
+        }
+    }
+
+    /// Whether presenting it twice can cost the grant.
+    pub(super) fn is_spent_by_use(&self) -> bool {
+        matches!(self, Self::RefreshToken(_))
+    }
+
+    fn grant<'a>(&'a self, scopes: &'a [String]) -> Grant<'a> {
+        match self {
+            Self::RefreshToken(token) => Grant::RefreshToken(token),
+            Self::ClientCredentials => Grant::ClientCredentials { scopes },
+            Self::Password { username, password } => Grant::Password { username, password, scopes },
+        }
+    }
 }
 
 impl Engine {
@@ -39,7 +81,10 @@ impl Engine {
         begun: Instant,
     ) -> Result<Step> {
         check_status(&credential)?;
-        if client.settings.token_origin().is_some_and(|origin| origin != credential.bound_origin) {
+        let endpoint = client.settings.token_endpoint.as_deref().unwrap_or_default();
+        if let Ok(endpoint) = client.url("token_endpoint", endpoint, &credential.variables)
+            && binds(&credential.bound_origin, endpoint.as_str()).is_none()
+        {
             return self.park(&credential, "origin_changed").await;
         }
         self.check(client, &credential, reason)?;
@@ -61,8 +106,14 @@ impl Engine {
             self.release(&held, &acquire, Release::untouched(&held)).await?;
             return Err(Error::Refreshing { retry_after: std::time::Duration::from_secs(1) });
         }
-        let answer = self.send(client, &obtained).await?;
-        self.settle(client, *held, &acquire, obtained, answer).await
+        let grant = obtained.renewal.grant(&credential.requested_scopes);
+        let Obtained { resolved, secrets, .. } = &obtained;
+        let Asked { answer, exchanges } =
+            self.ask(client, resolved, secrets, &credential.bound_origin, &grant).await?;
+        let (number, began) = (held.fence, self.clock.now());
+        let settled = self.settle(client, *held, &acquire, &obtained, answer).await;
+        self.record(&credential, number, "refresh", began, &exchanges, settled.as_ref().err()).await;
+        settled
     }
 
     /// S0, the rest: whether the client can be used and no backoff stands against it.
@@ -107,33 +158,18 @@ impl Engine {
         let place = Place::new(credential.project.as_str(), credential.id.as_str());
         let document = self.vault.open(&place, &credential.cur, Prefetched::Nothing).await?;
         let tokens = TokenSet::from_document(&document).ok_or(Error::Internal("a token set cannot be read"))?;
-        let refresh_token =
-            tokens.refresh_token.clone().ok_or(Error::Internal("a refreshable token set has no refresh token"))?;
-        let secrets = self.client_secrets(client).await?;
-        let rt_fp = self.root_keys.current().await?.fingerprint(&refresh_token)?;
-        Ok(Obtained { tokens, refresh_token, secrets, rt_fp })
-    }
-
-    /// The client's secrets in the order to try them; none for a public client.
-    pub(crate) async fn client_secrets(&self, client: &Client) -> Result<Vec<Secret<String>>> {
-        if client.settings.auth_method() == AuthMethod::None {
-            return Ok(Vec::new());
-        }
-        // A secret goes only to the origin it was entered for (SECURITY.md 24).
-        if client.secret_origin != client.settings.token_origin() {
-            return Err(Error::Conflict {
-                code: "secret_bound_elsewhere",
-                detail: "The token endpoint has another origin than the one the client secret was entered for."
-                    .to_owned(),
-                advice: &["Ask the superuser to enter the client secret again."],
-            });
-        }
-        let place = Place::new(client.settings.home(), client.id.as_str());
-        let mut secrets = Vec::new();
-        for secret in client.usable_secrets(self.clock.now()) {
-            secrets.push(self.vault.open(&place, &secret.id, Prefetched::Nothing).await?);
-        }
-        if secrets.is_empty() { Err(Error::Internal("an active client has no usable secret")) } else { Ok(secrets) }
+        let renewal = Renewal::of(credential, &tokens)?;
+        let resolved = client
+            .resolve(&credential.variables, &tokens.inputs)
+            .map_err(|_| Error::Internal("the values of a credential no longer fit its client"))?;
+        let secrets = self.secrets_for(client, &resolved, &tokens.inputs).await?;
+        let key = self.root_keys.current().await?;
+        let rt_fp = match &renewal {
+            Renewal::RefreshToken(token) => key.fingerprint(token)?,
+            // Nothing is spent by these, so there is nothing to recognise.
+            Renewal::ClientCredentials | Renewal::Password { .. } => "none".to_owned(),
+        };
+        Ok(Obtained { tokens, renewal, resolved, secrets, rt_fp })
     }
 
     pub(super) fn acquisition(&self, credential: &Credential, rt_fp: &str) -> AcquireRefresh {

@@ -2,13 +2,14 @@
 
 use chrono::Duration;
 
+use super::ask::{Answer, is_usable_type};
 use super::attempt::{CLIENT_REJECTED, Obtained};
-use super::send::Answer;
 use super::{Engine, LEASE_SECONDS, Step, persist};
 use crate::error::{Error, Result};
-use crate::model::client::Client;
+use crate::model::client::{Client, GrantType};
 use crate::model::credential::{Credential, CredentialStatus, Outcome, Schedule};
 use crate::model::token_set::TokenSet;
+use crate::protocol::scope;
 use crate::protocol::token::TokenAnswer;
 use crate::store::{AcquireRefresh, Attempted, CommitRefresh, ReleaseRefresh};
 use crate::telemetry;
@@ -21,6 +22,8 @@ const MAX_BACKOFF: Duration = Duration::minutes(5);
 pub(super) const CLIENT_BACKOFF: Duration = Duration::minutes(1);
 /// How often an `invalid_grant` that may come from a lost answer is tried again before consent is asked for.
 const MAX_DOUBTS: u32 = 3;
+/// The `status_reason` of a credential whose provider granted more than was asked.
+pub(crate) const SCOPE_EXCEEDED: &str = "scope_exceeded";
 /// The `status_reason` of such a credential.
 const IN_DOUBT: &str = "invalid_grant_in_doubt";
 
@@ -31,13 +34,20 @@ impl Engine {
         client: &Client,
         held: Credential,
         acquire: &AcquireRefresh,
-        obtained: Obtained,
+        obtained: &Obtained,
         answer: Answer,
     ) -> Result<Step> {
         let now = self.clock.now();
         match answer {
-            Answer::Tokens(answer) => self.commit(client, held, acquire, obtained, answer).await,
+            Answer::Tokens(answer) => self.commit(client, held, acquire, obtained, *answer).await,
             Answer::GrantRefused => self.grant_refused(held, acquire).await,
+            // Nothing was spent: it is as if the request had not arrived.
+            Answer::Unknown if !obtained.renewal.is_spent_by_use() => {
+                telemetry::count("Refresh", "unknown", now);
+                let retry_after = backoff(held.fails).to_std().ok();
+                self.release(&held, acquire, Release::failing(&held, "answer_lost")).await?;
+                Err(Error::ProviderUnavailable { what: "its answer was lost", retry_after })
+            }
             Answer::ClientRefused { error, status } => {
                 telemetry::count("Refresh", "client_refused", now);
                 // The credential stays as it is; only whoever comes during the backoff is told why.
@@ -90,29 +100,36 @@ impl Engine {
         client: &Client,
         held: Credential,
         acquire: &AcquireRefresh,
-        obtained: Obtained,
+        obtained: &Obtained,
         answer: TokenAnswer,
     ) -> Result<Step> {
         let now = self.clock.now();
-        let schedule = Schedule::plan(now, answer.expires_in, client.settings.refresh.default_lifetime, true);
+        let schedule = Schedule::plan(now, answer.expires_in, &client.lifetimes(held.learned_lifetime), true);
+        let usable = is_usable_type(&answer.token_type);
         let mut tokens = TokenSet {
             access_token: answer.access_token,
-            refresh_token: answer.refresh_token,
+            refresh_token: answer.refresh_token.filter(|_| held.grant != GrantType::ClientCredentials),
             token_type: answer.token_type,
             expires_at: schedule.at_exp.and_then(chrono::DateTime::from_timestamp_millis),
             // RFC 6749 §5.1: an answer without scope grants what was asked, and a refresh asks for what there was.
             scopes: answer.scopes.unwrap_or_else(|| obtained.tokens.scopes.clone()),
             generation: held.generation + 1,
             bound_origin: obtained.tokens.bound_origin.clone(),
-            extra: serde_json::Map::new(),
+            extra: answer.extra,
             inputs: crate::model::token_set::SecretInputs::new(),
         };
         tokens.keep(&obtained.tokens);
+        if held.grant == GrantType::Password && tokens.refresh_token.is_some() {
+            // With a refresh token the password is no longer needed.
+            tokens.inputs.remove("username");
+            tokens.inputs.remove("password");
+        }
 
         let place = Place::new(held.project.as_str(), held.id.as_str());
         let document = tokens.to_document();
         let cur = persist(|| self.vault.stage(&place, &acquire.attempt, &document)).await?;
-        self.commit_staged(client, &held, acquire, cur, tokens.scopes, schedule).await
+        let staged = Staged { pointer: cur, scopes: tokens.scopes, schedule, usable };
+        self.commit_staged(client, &held, acquire, staged).await
     }
 
     /// S5: the linearization point.
@@ -121,11 +138,24 @@ impl Engine {
         client: &Client,
         held: &Credential,
         acquire: &AcquireRefresh,
-        cur: String,
-        granted_scopes: Vec<String>,
-        schedule: Schedule,
+        staged: Staged,
     ) -> Result<Step> {
         let now = self.clock.now();
+        let Staged { pointer: cur, scopes: granted_scopes, schedule, usable } = staged;
+        // More than was asked, or than was granted and accepted before: put aside, kept, and not served (N10).
+        let known: Vec<String> = held.requested_scopes.iter().chain(&held.granted_scopes).cloned().collect();
+        let beyond = if held.requested_scopes.is_empty() && held.granted_scopes.is_empty() {
+            Vec::new()
+        } else {
+            scope::beyond(&granted_scopes, &known)
+        };
+        let reason = match (usable, beyond.is_empty()) {
+            (false, _) => Some("unusable_token_type"),
+            (true, false) => Some(SCOPE_EXCEEDED),
+            (true, true) => None,
+        };
+        let status = if reason.is_some() { CredentialStatus::Suspended } else { CredentialStatus::Active };
+        let next_due = schedule.refresh_after.filter(|_| reason.is_none());
         let grace = Duration::seconds(client.settings.refresh.grace_seconds.unwrap_or_default().into());
         let commit = CommitRefresh {
             fence: held.fence,
@@ -137,24 +167,30 @@ impl Engine {
             issued_at: now.timestamp_millis(),
             at_exp: schedule.at_exp,
             refresh_after: schedule.refresh_after,
-            next_due: schedule.refresh_after,
+            next_due,
             written_until: self
                 .vault
                 .write_floor()
                 .map_or(0, |floor| floor.spend(held.written_until, now.timestamp_millis())),
             granted_scopes,
-            status: CredentialStatus::Active,
-            status_reason: None,
+            status,
+            status_reason: reason.map(str::to_owned),
             now,
         };
         match persist(|| self.store.commit_refresh(&held.project, &held.id, &commit)).await? {
             Attempted::Applied(newer) => {
                 telemetry::count("Refresh", "committed", now);
+                if let Some(reason) = reason {
+                    tracing::warn!(credential = %newer.id, reason, security = true, "put aside after a refresh");
+                    return Err(Error::Suspended);
+                }
                 tracing::info!(credential = %newer.id, generation = newer.generation, "refreshed");
                 Ok(Step::Refreshed(newer))
             }
             // The staged version stays in the vault: it is the journal of what was received and not committed.
             Attempted::Refused(Some(other)) if other.status == CredentialStatus::Suspended => Err(Error::Suspended),
+            // The owner disconnected it meanwhile. Whoever ends the grant finds what was staged and ends that, too.
+            Attempted::Refused(Some(other)) if other.is_ended() => Err(Error::Revoked),
             Attempted::Refused(Some(other)) => {
                 tracing::warn!(credential = %held.id, base = held.generation, attempt = %acquire.attempt, "a late refresh was not committed");
                 Ok(Step::Busy(other))
@@ -217,6 +253,15 @@ impl Engine {
         persist(|| self.store.release_refresh(&held.project, &held.id, &release)).await?;
         Ok(())
     }
+}
+
+/// A token set in the vault that is to be committed.
+pub(super) struct Staged {
+    pub(super) pointer: String,
+    pub(super) scopes: Vec<String>,
+    pub(super) schedule: Schedule,
+    /// Whether a token of its type can be used.
+    pub(super) usable: bool,
 }
 
 /// How an attempt ends without tokens.

@@ -5,11 +5,11 @@
 //! conditional update, and only then does anybody see it. Nothing is detached: an invocation that is killed leaves an
 //! intent behind, and the next worker takes it over when the lease has lapsed.
 
+pub(crate) mod ask;
 mod attempt;
 mod commit;
 pub mod decide;
 mod recover;
-mod send;
 pub mod sweep;
 
 use std::sync::Arc;

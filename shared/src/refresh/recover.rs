@@ -1,6 +1,7 @@
 //! What others left behind: tokens that were received and not committed, and work that cannot be done (REFRESH.md S-R).
 
-use super::commit::{CLIENT_BACKOFF, Release};
+use super::ask::is_usable_type;
+use super::commit::{CLIENT_BACKOFF, Release, Staged};
 use super::{Engine, Step};
 use crate::error::{Error, Result};
 use crate::model::client::Client;
@@ -42,10 +43,12 @@ impl Engine {
         };
         let now = self.clock.now();
         let left = tokens.expires_at.map(|at| u64::try_from((at - now).num_seconds()).unwrap_or_default());
-        let planned = Schedule::plan(now, left, None, true);
+        let planned = Schedule::plan(now, left, &client.lifetimes(None), true);
         let schedule = Schedule { at_exp: tokens.expires_at.map(|at| at.timestamp_millis()), ..planned };
         tracing::warn!(credential = %credential.id, attempt = %pointer, "what a dead worker received is adopted");
-        self.commit_staged(client, &held, &acquire, pointer, tokens.scopes, schedule).await
+        let usable = is_usable_type(&tokens.token_type);
+        let staged = Staged { pointer, scopes: tokens.scopes, schedule, usable };
+        self.commit_staged(client, &held, &acquire, staged).await
     }
 
     /// Ends a credential that cannot be refreshed any more, whoever is asked: its token endpoint moved to another origin,

@@ -1,0 +1,182 @@
+//! A client with the values of one credential put in: what is sent where.
+
+use std::collections::BTreeMap;
+
+use super::{Client, ClientSettings, CredentialsFrom};
+use crate::model::token_set::SecretInputs;
+use crate::protocol::dialect::{RevocationDialect, TokenRequestDialect, TokenResponseDialect};
+use crate::protocol::template::{self, TemplateError};
+use crate::protocol::token::AuthMethod;
+
+/// What stands between two origins of a list.
+const BETWEEN: char = ' ';
+
+/// A client with the values of one credential put in.
+pub struct Resolved {
+    /// Our id at the authorization server.
+    pub client_id: String,
+    /// How the client authenticates.
+    pub auth_method: AuthMethod,
+    /// Where codes are exchanged and tokens fetched.
+    pub token_endpoint: String,
+    /// Where refresh tokens are presented.
+    pub refresh_endpoint: String,
+    /// RFC 7009.
+    pub revocation_endpoint: Option<String>,
+    /// RFC 7662.
+    pub introspection_endpoint: Option<String>,
+    /// What a token request looks like.
+    pub token_request: TokenRequestDialect,
+    /// What a refresh looks like.
+    pub refresh_request: TokenRequestDialect,
+    /// What the answers look like.
+    pub token_response: TokenResponseDialect,
+    /// What a revocation looks like.
+    pub revocation_request: RevocationDialect,
+    /// `audience` and `resource` (RFC 8707), sent with every token request.
+    pub params: BTreeMap<String, String>,
+    /// What stands between scopes on the wire.
+    pub scope_separator: String,
+}
+
+/// Why values cannot be put in.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum Unresolved {
+    /// The client itself lacks it.
+    #[error("the client lacks its {0}")]
+    Incomplete(&'static str),
+    /// A URL or text of the client cannot take the values.
+    #[error("{field}: {error}")]
+    Template {
+        /// The field of the client.
+        field: &'static str,
+        /// Why.
+        error: TemplateError,
+    },
+}
+
+impl Client {
+    /// Puts the values of a credential in.
+    ///
+    /// # Errors
+    /// [`Unresolved`]; no part of it quotes a value.
+    pub fn resolve(&self, shown: &BTreeMap<String, String>, secret: &SecretInputs) -> Result<Resolved, Unresolved> {
+        let settings = &self.settings;
+        // Secrets never stand in an address: addresses are logged by everybody.
+        let url = |field: &'static str, text: &str| {
+            template::render_url(text, shown)
+                .map(String::from)
+                .map_err(|error| Unresolved::Template { field, error })
+        };
+        let optional = |field, text: &Option<String>| text.as_deref().map(|text| url(field, text)).transpose();
+        let value = |key: &str| shown.get(key).cloned().or_else(|| Some(secret.get(key)?.expose().clone()));
+        let missing = |field| move |key: String| Unresolved::Template { field, error: TemplateError::Missing(key) };
+
+        let token_endpoint = settings.token_endpoint.as_deref().ok_or(Unresolved::Incomplete("token_endpoint"))?;
+        let token_endpoint = url("token_endpoint", token_endpoint)?;
+        let refresh_request =
+            settings.refresh_dialect().render(&value).map_err(missing("refresh_request"))?;
+        let refresh_endpoint = match &settings.refresh_dialect().url {
+            Some(text) => url("refresh_request", text)?,
+            None => token_endpoint.clone(),
+        };
+        let client_id = match settings.credentials_from {
+            CredentialsFrom::Client => settings.client_id.clone(),
+            CredentialsFrom::Person => shown.get("client_id").cloned(),
+        };
+        Ok(Resolved {
+            client_id: client_id.ok_or(Unresolved::Incomplete("client_id"))?,
+            auth_method: settings.auth_method(),
+            refresh_endpoint,
+            revocation_endpoint: optional("revocation_endpoint", &settings.revocation_endpoint)?,
+            introspection_endpoint: optional("introspection_endpoint", &settings.introspection_endpoint)?,
+            token_request: settings.token_request.render(&value).map_err(missing("token_request"))?,
+            refresh_request,
+            token_response: settings.token_response.clone(),
+            revocation_request: settings.revocation_request.render(&value).map_err(missing("revocation_request"))?,
+            params: settings.token_params(),
+            scope_separator: settings.scopes.separator.clone().unwrap_or_else(|| " ".to_owned()),
+            token_endpoint,
+        })
+    }
+
+    /// A URL of the client with the values put in.
+    ///
+    /// # Errors
+    /// [`Unresolved`].
+    pub fn url(
+        &self,
+        field: &'static str,
+        text: &str,
+        shown: &BTreeMap<String, String>,
+    ) -> Result<url::Url, Unresolved> {
+        template::render_url(text, shown).map_err(|error| Unresolved::Template { field, error })
+    }
+}
+
+impl ClientSettings {
+    /// The origins that secrets of this client may be sent to, as it stands now: those of the endpoints that take a
+    /// secret or a refresh token, with the places that each credential fills in left open.
+    pub fn secret_origins(&self) -> Option<String> {
+        let endpoints = [
+            self.token_endpoint.as_deref(),
+            self.refresh_request.as_ref().and_then(|request| request.url.as_deref()),
+            self.revocation_endpoint.as_deref(),
+            self.introspection_endpoint.as_deref(),
+        ];
+        self.token_endpoint.as_ref()?;
+        Some(join(endpoints.into_iter().flatten().filter_map(|url| origin_template(url, &self.values))))
+    }
+
+    /// The origin of the token endpoint, with the places that each credential fills in left open.
+    pub fn token_origin(&self) -> Option<String> {
+        origin_template(self.token_endpoint.as_deref()?, &self.values)
+    }
+}
+
+impl Resolved {
+    /// The origins that this credential's secrets may be sent to.
+    pub fn origins(&self) -> String {
+        let endpoints = [
+            Some(&self.token_endpoint),
+            Some(&self.refresh_endpoint),
+            self.revocation_endpoint.as_ref(),
+            self.introspection_endpoint.as_ref(),
+        ];
+        join(endpoints.into_iter().flatten().filter_map(|url| origin(url)))
+    }
+}
+
+/// Whether a list of origins that was bound to a secret has the origin of this URL.
+pub fn binds(bound: &str, url: &str) -> Option<String> {
+    let origin = origin(url)?;
+    bound.split(BETWEEN).any(|known| known == origin).then_some(origin)
+}
+
+fn origin(url: &str) -> Option<String> {
+    Some(url::Url::parse(url).ok()?.origin().ascii_serialization())
+}
+
+/// What stands before the path of a URL template, after the client's own values were put in.
+fn origin_template(template: &str, values: &BTreeMap<String, String>) -> Option<String> {
+    let mut text = template.to_owned();
+    for (key, value) in values {
+        text = text.replace(&format!("{{{key}}}"), value.trim_end_matches('/'));
+    }
+    if let Some(origin) = origin(&text).filter(|_| !text.contains('{')) {
+        return Some(origin);
+    }
+    let after_scheme = text.find("://").map_or(0, |at| at + 3);
+    let end = text.get(after_scheme..)?.find(['/', '?', '#']).map_or(text.len(), |at| after_scheme + at);
+    text.get(..end).map(str::to_owned)
+}
+
+fn join(origins: impl Iterator<Item = String>) -> String {
+    let mut all: Vec<String> = Vec::new();
+    for origin in origins {
+        if !all.contains(&origin) {
+            all.push(origin);
+        }
+    }
+    all.join(&BETWEEN.to_string())
+}

@@ -1,0 +1,277 @@
+//! Asks a token endpoint: the one place where codes, refresh tokens, passwords and client secrets are sent.
+
+use std::time::Duration;
+
+use super::Engine;
+use crate::error::{Error, Result};
+use crate::model::client::{Client, CredentialsFrom, Resolved, binds};
+use crate::model::token_set::SecretInputs;
+use crate::outbound::{Exchange, OAuthHttp, OAuthHttpError};
+use crate::protocol::token::{AuthMethod, TokenAnswer, TokenEndpoint, TokenFailure};
+use crate::secret::Secret;
+use crate::vault::{Place, Prefetched};
+
+/// How long after its last success a client secret's next one is noted.
+const NOTE_AFTER: chrono::Duration = chrono::Duration::hours(1);
+
+/// What is presented (RFC 6749 §4 and §6).
+pub(crate) enum Grant<'a> {
+    /// An authorization code, with its verifier.
+    Code {
+        /// The code.
+        code: &'a Secret<String>,
+        /// The verifier (RFC 7636), where a challenge was sent.
+        verifier: Option<&'a Secret<String>>,
+        /// The redirect URI of the authorization request.
+        redirect_uri: &'a str,
+    },
+    /// A refresh token.
+    RefreshToken(&'a Secret<String>),
+    /// Nothing but the client itself.
+    ClientCredentials {
+        /// What is asked.
+        scopes: &'a [String],
+    },
+    /// A person's name and password.
+    Password {
+        /// The name.
+        username: &'a Secret<String>,
+        /// The password.
+        password: &'a Secret<String>,
+        /// What is asked.
+        scopes: &'a [String],
+    },
+}
+
+/// What the provider said, by what it means.
+pub(crate) enum Answer {
+    /// Tokens.
+    Tokens(Box<TokenAnswer>),
+    /// `invalid_grant`.
+    GrantRefused,
+    /// The client or the request was refused: the grant is not to blame.
+    ClientRefused {
+        /// RFC 6749 §5.2.
+        error: &'static str,
+        /// HTTP status.
+        status: u16,
+    },
+    /// It did not process the request, and says when to come again.
+    Later {
+        /// When.
+        retry_after: Option<Duration>,
+    },
+    /// The request surely did not arrive.
+    NotSent,
+    /// The outcome is not known.
+    Unknown,
+    /// An answer that is not OAuth, and surely no success.
+    Misbehaved(&'static str),
+}
+
+/// A client secret, with its id where it is the client's own.
+pub(crate) struct KnownSecret {
+    id: Option<String>,
+    value: Secret<String>,
+}
+
+/// An answer, with the record of how it came about.
+pub(crate) struct Asked {
+    pub(crate) answer: Answer,
+    /// Each request, redacted.
+    pub(crate) exchanges: Vec<Exchange>,
+}
+
+impl Engine {
+    /// One POST per client secret; the next secret is tried only when the server refused the one before, and then it did
+    /// not look at the grant. `bound`: the origins that the secrets may be sent to.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`] when the endpoint is at an origin that the secrets are not bound to: nothing is sent then.
+    pub(crate) async fn ask(
+        &self,
+        client: &Client,
+        resolved: &Resolved,
+        secrets: &[KnownSecret],
+        bound: &str,
+        grant: &Grant<'_>,
+    ) -> Result<Asked> {
+        let mut asked = self.try_secrets(client, resolved, secrets, bound, grant).await?;
+        let refused = matches!(asked.answer, Answer::ClientRefused { error: "invalid_client", .. });
+        if refused && client.settings.credentials_from == CredentialsFrom::Client && !secrets.is_empty() {
+            // Another process may have been told a newer secret than this one knows.
+            let newer = self.newer_secrets(client, secrets).await?;
+            if !newer.is_empty() {
+                let again = self.try_secrets(client, resolved, &newer, bound, grant).await?;
+                asked.exchanges.extend(again.exchanges);
+                asked.answer = again.answer;
+            }
+        }
+        Ok(asked)
+    }
+
+    async fn try_secrets(
+        &self,
+        client: &Client,
+        resolved: &Resolved,
+        secrets: &[KnownSecret],
+        bound: &str,
+        grant: &Grant<'_>,
+    ) -> Result<Asked> {
+        let refreshing = matches!(grant, Grant::RefreshToken(_));
+        let (url, dialect) = match refreshing {
+            true => (&resolved.refresh_endpoint, &resolved.refresh_request),
+            false => (&resolved.token_endpoint, &resolved.token_request),
+        };
+        // A secret goes only to the origins it was entered for (SECURITY.md 24).
+        let origin = binds(bound, url).ok_or_else(bound_elsewhere)?;
+        let tries: Vec<Option<&KnownSecret>> = match secrets {
+            [] => vec![None],
+            secrets => secrets.iter().map(Some).collect(),
+        };
+        let mut asked = Asked { answer: Answer::NotSent, exchanges: Vec::new() };
+        for secret in tries {
+            let endpoint = TokenEndpoint {
+                url,
+                client_id: &resolved.client_id,
+                client_secret: secret.map(|secret| &secret.value),
+                auth_method: dialect.auth.unwrap_or(resolved.auth_method),
+                extra: &resolved.params,
+            };
+            let http = OAuthHttp::new(&self.outbound, &origin)
+                .with_dialect(dialect, &resolved.token_response)
+                .scope_separator(&resolved.scope_separator)
+                .at(self.clock.now());
+            let result = match grant {
+                Grant::Code { code, verifier, redirect_uri } => {
+                    endpoint.exchange_code(&http, code, *verifier, redirect_uri).await
+                }
+                Grant::RefreshToken(token) => endpoint.refresh(&http, token).await,
+                Grant::ClientCredentials { scopes } => endpoint.client_credentials(&http, scopes).await,
+                Grant::Password { username, password, scopes } => {
+                    endpoint.password(&http, username, password, scopes).await
+                }
+            };
+            asked.answer = classify(result, &http, refreshing);
+            asked.exchanges.extend(http.record());
+            match asked.answer {
+                Answer::ClientRefused { error: "invalid_client", .. } => {}
+                Answer::Tokens(_) => {
+                    self.note_success(client, secret).await;
+                    break;
+                }
+                _ => break,
+            }
+        }
+        Ok(asked)
+    }
+
+    /// The secrets to try for a credential: the client's own in their order, or the person's.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`] `secret_bound_elsewhere`; [`Error::Dependency`].
+    pub(crate) async fn secrets_for(
+        &self,
+        client: &Client,
+        resolved: &Resolved,
+        inputs: &SecretInputs,
+    ) -> Result<Vec<KnownSecret>> {
+        if resolved.auth_method == AuthMethod::None {
+            return Ok(Vec::new());
+        }
+        if client.settings.credentials_from == CredentialsFrom::Person {
+            let value = inputs.get("client_secret").cloned();
+            let value = value.ok_or(Error::Internal("a credential lacks the client secret of its owner"))?;
+            return Ok(vec![KnownSecret { id: None, value }]);
+        }
+        // A secret goes only to the origins it was entered for (SECURITY.md 24).
+        let now = client.settings.token_origin();
+        let entered_for = client.secret_origin.as_deref().unwrap_or_default();
+        if !now.is_some_and(|now| entered_for.split(' ').any(|known| known == now)) {
+            return Err(bound_elsewhere());
+        }
+        let known = client.usable_secrets(self.clock.now()).map(|secret| secret.id.clone()).collect();
+        let secrets = self.open_secrets(client, known).await?;
+        if secrets.is_empty() { Err(Error::Internal("an active client has no usable secret")) } else { Ok(secrets) }
+    }
+
+    async fn open_secrets(&self, client: &Client, ids: Vec<String>) -> Result<Vec<KnownSecret>> {
+        let place = Place::new(client.settings.home(), client.id.as_str());
+        let mut secrets = Vec::with_capacity(ids.len());
+        for id in ids {
+            let value = self.vault.open(&place, &id, Prefetched::Nothing).await?;
+            secrets.push(KnownSecret { id: Some(id), value });
+        }
+        Ok(secrets)
+    }
+
+    async fn newer_secrets(&self, client: &Client, tried: &[KnownSecret]) -> Result<Vec<KnownSecret>> {
+        let Some(fresh) = self.store.find_client(&client.id).await? else { return Ok(Vec::new()) };
+        if fresh.secret_origin != client.secret_origin {
+            return Ok(Vec::new());
+        }
+        let untried = |id: &String| !tried.iter().any(|secret| secret.id.as_ref() == Some(id));
+        let ids = fresh.usable_secrets(self.clock.now()).map(|secret| secret.id.clone()).filter(untried).collect();
+        self.open_secrets(&fresh, ids).await
+    }
+
+    /// So that an operator sees which secret is in use before another one is taken away. Never fails a request.
+    async fn note_success(&self, client: &Client, secret: Option<&KnownSecret>) {
+        let Some(id) = secret.and_then(|secret| secret.id.as_ref()) else { return };
+        let now = self.clock.now();
+        let known = client.client_secrets.iter().find(|known| known.id == *id);
+        if known.and_then(|known| known.last_success_at).is_some_and(|at| now - at < NOTE_AFTER) {
+            return;
+        }
+        if let Err(error) = self.store.record_secret_use(client, id, now).await {
+            tracing::warn!(client = %client.id, %error, "the use of a client secret was not noted");
+        }
+    }
+}
+
+fn bound_elsewhere() -> Error {
+    Error::Conflict {
+        code: "secret_bound_elsewhere",
+        detail: "The endpoint has another origin than the one that the secrets were entered for.".to_owned(),
+        advice: &["Ask the superuser to enter the client secret again.", "Then connect the credential again."],
+    }
+}
+
+/// Whether a token of this type can be used as a bearer token is: odd names mean bearer, these do not.
+pub(super) fn is_usable_type(token_type: &str) -> bool {
+    !["dpop", "mac", "pop"].contains(&token_type.to_ascii_lowercase().as_str())
+}
+
+/// Sorts a token answer by what it means (REFRESH.md b.3, table of S3).
+fn classify(
+    result: Result<TokenAnswer, TokenFailure<OAuthHttpError>>,
+    http: &OAuthHttp<'_>,
+    refreshing: bool,
+) -> Answer {
+    let outcome = http.outcome();
+    let (status, retry_after) = outcome.map_or((0, None), |outcome| (outcome.status, outcome.retry_after));
+    // Documented as not processed (RFC 6585 §4, RFC 9110 §15.6.4).
+    if result.is_err() && (status == 429 || (status == 503 && retry_after.is_some())) {
+        return Answer::Later { retry_after };
+    }
+    match result {
+        // RFC 6749 §7.1: a token of a type that cannot be used must not be used. What a refresh brings is kept in any
+        // case: the refresh token before it may be spent.
+        Ok(answer) if !refreshing && !is_usable_type(&answer.token_type) => {
+            Answer::Misbehaved("it issued a token that is not a bearer token")
+        }
+        Ok(answer) => Answer::Tokens(Box::new(answer)),
+        Err(TokenFailure::Refused("temporarily_unavailable")) => Answer::Later { retry_after },
+        Err(TokenFailure::Refused("server_error")) => Answer::Unknown,
+        Err(TokenFailure::Refused(_)) if status >= 500 => Answer::Unknown,
+        Err(TokenFailure::Refused("invalid_grant")) => Answer::GrantRefused,
+        Err(TokenFailure::Refused(error)) => Answer::ClientRefused { error, status },
+        Err(TokenFailure::Transport(error)) if (300..500).contains(&status) => {
+            tracing::warn!(%error, status, "the token endpoint did not answer in OAuth");
+            Answer::Misbehaved("the token endpoint answered something that is not OAuth")
+        }
+        Err(TokenFailure::Transport(error)) if error.maybe_processed() => Answer::Unknown,
+        Err(TokenFailure::Transport(_)) => Answer::NotSent,
+        Err(TokenFailure::NotOAuth) => Answer::Unknown,
+    }
+}
