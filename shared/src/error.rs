@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::protocol::advice::{self, Advice, Situation};
+
 /// A failure of a use case. No variant can hold a token, a code, a secret or a raw body.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -18,6 +20,14 @@ pub enum Error {
         /// Stable code.
         code: &'static str,
         /// Why.
+        detail: String,
+    },
+    /// A policy of the project forbids it, and whoever may change the policy could allow it.
+    #[error("{detail}")]
+    PolicyForbids {
+        /// Stable code.
+        code: &'static str,
+        /// What is forbidden.
         detail: String,
     },
     /// Missing, or somebody else's: the two are not told apart.
@@ -58,9 +68,6 @@ pub enum Error {
     /// The credential is suspended.
     #[error("the credential is suspended")]
     Suspended,
-    /// The credential was disconnected.
-    #[error("the credential was disconnected")]
-    Revoked,
 
     // The person can act.
     /// Only new consent helps.
@@ -74,6 +81,13 @@ pub enum Error {
     /// The browser's request was refused at the redirection endpoint or the connect page.
     #[error("{0}")]
     Browser(#[from] BrowserRefusal),
+
+    /// The credential was disconnected; its tokens are gone.
+    #[error("the credential was disconnected")]
+    Revoked,
+    /// A reauthorization brought another account than the credential's.
+    #[error("the reauthorization brought another account")]
+    AccountMismatch,
 
     // The authorization server can act, or whoever configured the client there.
     /// It refused our client or the request (RFC 6749 §5.2).
@@ -97,6 +111,15 @@ pub enum Error {
         what: &'static str,
         /// When to try again.
         retry_after: Option<Duration>,
+    },
+
+    /// One of the failures at the authorization server, with what is known of its cause.
+    #[error("{error}")]
+    Advised {
+        /// The failure; never an advised one.
+        error: Box<Error>,
+        /// Its cause, and what to check.
+        advice: Box<Advice>,
     },
 
     /// The vault takes no further version of this credential for now, so the provider is not asked.
@@ -189,7 +212,69 @@ impl Error {
     pub fn field(pointer: impl Into<String>, code: &'static str, detail: impl Into<String>) -> Self {
         Self::Invalid(vec![FieldError { pointer: pointer.into(), code, detail: detail.into() }])
     }
+
+    /// Adds what is known of the cause, where the authorization server, the client or the grant is to blame. Every other
+    /// error stays as it is, and so does one that has its advice.
+    #[must_use]
+    pub fn advised(self, situation: &Situation<'_>) -> Self {
+        match self {
+            Self::ClientRejected { .. }
+            | Self::GrantRejected
+            | Self::ProviderMisbehaved(_)
+            | Self::ProviderUnavailable { .. }
+            | Self::ReauthorizationRequired { .. } => {
+                Self::Advised { error: Box::new(self), advice: Box::new(advice::classify(situation)) }
+            }
+            other => other,
+        }
+    }
+
+    /// The error without its advice: what to match on.
+    pub fn plain(&self) -> &Self {
+        match self {
+            Self::Advised { error, .. } => error.plain(),
+            other => other,
+        }
+    }
 }
 
 /// The result of a use case.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn situation() -> Situation<'static> {
+        Situation { step: advice::Step::Refresh, error: Some("invalid_grant"), ..Situation::default() }
+    }
+
+    #[test]
+    fn a_failure_at_the_provider_takes_advice_once() {
+        for error in [
+            Error::ClientRejected { error: "invalid_client", status: Some(401) },
+            Error::GrantRejected,
+            Error::ProviderMisbehaved("it is odd"),
+            Error::ProviderUnavailable { what: "it is busy", retry_after: None },
+            Error::ReauthorizationRequired { reason: "invalid_grant".to_owned(), url: None },
+        ] {
+            let (said, plain) = (error.to_string(), format!("{error:?}"));
+            let advised = error.advised(&situation());
+            assert!(matches!(&advised, Error::Advised { advice, .. } if advice.code == "refresh_token_dead"));
+            assert_eq!(advised.to_string(), said);
+            let again = advised.advised(&Situation::default());
+            assert!(matches!(&again, Error::Advised { advice, .. } if advice.code == "refresh_token_dead"));
+            assert_eq!(format!("{:?}", again.plain()), plain);
+        }
+    }
+
+    #[test]
+    fn an_error_of_ours_or_of_the_caller_takes_no_advice() {
+        for error in [Error::NotFound, Error::Suspended, Error::Revoked, Error::Dependency("store")] {
+            let plain = format!("{error:?}");
+            let advised = error.advised(&situation());
+            assert_eq!(format!("{advised:?}"), plain);
+            assert_eq!(format!("{:?}", advised.plain()), plain);
+        }
+    }
+}

@@ -10,6 +10,7 @@ use utoipa::openapi::{ContentBuilder, Ref, RefOr, Response, ResponseBuilder};
 use utoipa::{IntoParams, IntoResponses, Modify, ToResponse, ToSchema};
 
 use super::problem::WhoCanAct;
+use crate::protocol::advice::Severity;
 
 /// The document without any call: the functions' documents are merged into it.
 #[derive(utoipa::OpenApi)]
@@ -156,6 +157,21 @@ pub struct ProblemDocument {
     pub provider_error: Option<String>,
     /// The authorization server's HTTP status; with `client_rejected`.
     pub provider_status: Option<u16>,
+    /// What is known of the cause; with problems at the authorization server. `detail` and `advice` are then its own.
+    pub diagnosis: Option<Diagnosis>,
+}
+
+/// The cause of a problem at the authorization server.
+#[derive(ToSchema)]
+pub struct Diagnosis {
+    /// Stable code of the cause, finer than that of the problem.
+    pub code: String,
+    /// One sentence, the same for every cause of this code.
+    pub title: String,
+    /// What happened, with the URLs, scopes, status and RFC code that are safe to show.
+    pub detail: String,
+    /// How bad it is.
+    pub severity: Severity,
 }
 
 /// A field that is wrong.
@@ -257,6 +273,7 @@ mod tests {
     use super::super::problem::Problem;
     use super::*;
     use crate::error::Error;
+    use crate::protocol::advice::Situation;
     use std::collections::BTreeSet;
     use utoipa::PartialSchema as _;
 
@@ -273,12 +290,22 @@ mod tests {
                 url: Some("https://app.example".to_owned()),
             },
             Error::ClientRejected { error: "invalid_client", status: Some(401) },
+            Error::GrantRejected.advised(&Situation::default()),
+            Error::Revoked,
+            Error::AccountMismatch,
+            Error::PolicyForbids { code: "password_grant_forbidden", detail: "The policy forbids it.".to_owned() },
         ] {
             let body = Problem::from(&error).body("req_1");
             let written: BTreeSet<&String> = body.as_object().unwrap().keys().collect();
             assert!(written.is_subset(&described.properties.keys().collect()), "{body}");
             assert!(written.is_superset(&described.required.iter().collect()), "{body}");
             assert!(PROBLEMS.iter().any(|(status, ..)| body["status"] == *status), "{body}");
+            if let Some(diagnosis) = body["diagnosis"].as_object() {
+                let RefOr::T(Schema::Object(described)) = Diagnosis::schema() else {
+                    panic!("a diagnosis is an object");
+                };
+                assert!(diagnosis.keys().eq(described.properties.keys()), "{body}");
+            }
         }
     }
 }

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::error::{Error, FieldError};
+use crate::protocol::advice::Advice;
 
 /// Who can do something about a problem.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -83,6 +84,18 @@ impl Problem {
         self
     }
 
+    // What the error is stays as it is; what happened and what to check are known better.
+    fn diagnosed(mut self, advice: &Advice) -> Self {
+        self.detail.clone_from(&advice.detail);
+        let diagnosis = json!({
+            "code": advice.code,
+            "title": advice.title,
+            "detail": advice.detail,
+            "severity": advice.severity,
+        });
+        self.advice(advice.advice.iter().cloned()).with("diagnosis", diagnosis)
+    }
+
     /// The document.
     pub fn body(&self, request_id: &str) -> Value {
         let mut body = json!({
@@ -122,6 +135,14 @@ impl From<&Error> for Problem {
             Error::Forbidden { code, detail } => Self::new(S::FORBIDDEN, *code, "Not allowed", detail)
                 .advice(["Use a key with the role, permission and project that this call needs."])
                 .by(WhoCanAct::Superuser),
+            Error::PolicyForbids { code, detail } => {
+                Self::new(S::FORBIDDEN, *code, "Forbidden by the project's policy", detail)
+                    .advice([
+                        "Prefer the authorization code or the client credentials grant.",
+                        "If the provider has nothing else, ask a superuser to set the project's policy allow_password_grant.",
+                    ])
+                    .by(WhoCanAct::Superuser)
+            }
             Error::NotFound => Self::new(S::NOT_FOUND, "not_found", "Not found", "There is no such object here.")
                 .advice(["Check the id.", "Check that the key is for the project the object belongs to."]),
             Error::MethodNotAllowed => Self::new(
@@ -166,10 +187,22 @@ impl From<&Error> for Problem {
                 S::CONFLICT,
                 "revoked",
                 "The credential was disconnected",
-                "The credential was disconnected, and its tokens are gone.",
+                "This credential was disconnected: its tokens are gone and it gives none any more.",
             )
-            .advice(["Ask the owner to connect the account again."])
+            .advice(["Ask the owner to connect the account again.", "Delete the credential if it is not needed any more."])
             .by(WhoCanAct::Owner),
+            Error::AccountMismatch => Self::new(
+                S::CONFLICT,
+                "account_mismatch",
+                "Another account was brought",
+                "The credential belongs to one account and the consent was given with another; the credential was left alone.",
+            )
+            .advice([
+                "Sign in at the provider with the same account as before, then reauthorize again.",
+                "To change the account on purpose, set allow_account_change, or make a new credential.",
+            ])
+            .by(WhoCanAct::Owner),
+            Error::Advised { error, advice } => Self::from(error.as_ref()).diagnosed(advice),
             Error::ReauthorizationRequired { reason, url } => {
                 let mut advice = vec![match reason.as_str() {
                     "client_deleted" => "The client that this credential was made with was deleted.",
@@ -218,7 +251,7 @@ impl From<&Error> for Problem {
             Error::GrantRejected => Self::new(
                 S::BAD_GATEWAY,
                 "code_rejected",
-                "The authorization server refused the code",
+                "The authorization server refused the grant",
                 "The token endpoint answered invalid_grant to the authorization code.",
             )
             .advice([
@@ -339,3 +372,6 @@ pub fn respond(error: &Error, request_id: &str) -> Response {
     }
     response
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,5 +1,6 @@
 //! The protocol, pure: no `async`, no clock, no network. One RFC topic per file.
 
+pub mod advice;
 pub mod authorization;
 pub mod discovery;
 pub mod id_token;
