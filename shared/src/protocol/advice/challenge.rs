@@ -57,7 +57,7 @@ pub fn parse_www_authenticate(value: &str) -> Option<WwwAuthenticate> {
 impl WwwAuthenticate {
     fn set(&mut self, name: &str, value: &str) {
         if name.eq_ignore_ascii_case("error") {
-            self.error.get_or_insert_with(|| hint::shown(value));
+            self.error.get_or_insert_with(|| hint::known_error(value));
         } else if name.eq_ignore_ascii_case("scope") && self.scope.is_empty() {
             let fit = scope::parse(value).into_iter().filter(|scope| scope.len() <= MAX_NAME);
             self.scope = fit.take(MAX_SCOPES).collect();

@@ -18,8 +18,8 @@ pub(super) fn known_to_us(situation: &Situation<'_>) -> Option<Advice> {
     }
     let refused = situation.step.asks_tokens()
         && (situation.status == Some(401) || situation.error.map(hint::meaning) == Some("invalid_client"));
-    let says_so = situation.hint == Some(Hint::SecretExpired) && situation.step != Step::ApiRequest;
-    if says_so || (situation.client_secret_expired && (refused || situation.step == Step::Setup)) {
+    let expired = situation.client_secret_expired || situation.hint == Some(Hint::SecretExpired);
+    if expired && (refused || situation.step == Step::Setup) {
         return Some(secret_expired(situation));
     }
     let answered_well = situation.error.is_none() && situation.status.is_none_or(|status| (200..300).contains(&status));

@@ -56,8 +56,8 @@ pub(super) const REDIRECT_URI: &str = "redirect_uri_mismatch";
 /// Too many requests, as a code instead of the status 429.
 pub(super) const RATE_LIMITED: &str = "rate_limited";
 
-/// The code as it may be shown: one that is known by name, else `other`.
-pub(super) fn shown(error: &str) -> &'static str {
+/// The code as it may be shown and logged: one that is known by name, else `other`.
+pub fn known_error(error: &str) -> &'static str {
     let standard = STANDARD.iter().find(|known| **known == error).copied();
     let other = || OTHER_NAMES.iter().find(|(name, _)| *name == error).map(|(name, _)| *name);
     standard.or_else(other).unwrap_or("other")
@@ -65,7 +65,7 @@ pub(super) fn shown(error: &str) -> &'static str {
 
 /// The code that it stands for.
 pub(super) fn meaning(error: &str) -> &'static str {
-    let shown = shown(error);
+    let shown = known_error(error);
     OTHER_NAMES.iter().find(|(name, _)| *name == shown).map_or(shown, |(_, meaning)| *meaning)
 }
 
@@ -109,7 +109,7 @@ impl Hint {
             (has(&["aadsts50011"]) || (has(&["redirect"]) && has(&["uri", "url"])), Self::RedirectUri),
             (has(&["verifier", "pkce", "code_challenge"]), Self::Verifier),
             (has(&["aadsts50076", "aadsts50079", "multi-factor", "multifactor", "mfa"]), Self::SecondFactor),
-            (has(&["aadsts65001", "aadsts90094", "admin consent", "administrator"]), Self::AdminConsent),
+            (has(&["aadsts65001", "aadsts90094", "admin consent", "administrator consent"]), Self::AdminConsent),
             (has(&["aadsts54005", "already redeemed", "already been used", "already used"]), Self::CodeUsed),
             (has(&["aadsts700082", "inactiv"]), Self::Idle),
             (has(&["aadsts50173"]) || (has(&["password"]) && has(&["changed", "reset"])), Self::PasswordChanged),

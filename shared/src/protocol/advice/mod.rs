@@ -20,7 +20,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 pub use challenge::{WwwAuthenticate, parse_www_authenticate};
-pub use hint::Hint;
+pub use hint::{Hint, known_error};
 pub use shape::{Check, Verdict, token_checks};
 
 /// What happened, and what to check, in order.

@@ -53,7 +53,7 @@ pub(super) fn with_checks(advice: Advice, situation: &Situation<'_>) -> Advice {
 fn token_url(situation: &Situation<'_>) -> Check {
     let shown = situation.token_endpoint.and_then(words::url);
     let shown = shown.map_or("The token endpoint".to_owned(), |url| url);
-    let known_error = situation.error.is_some_and(|error| hint::shown(error) != "other");
+    let known_error = situation.error.is_some_and(|error| hint::known_error(error) != "other");
     let (verdict, detail) = match (situation.failure, situation.status) {
         (Some(Failure::Dns | Failure::Connect | Failure::Tls | Failure::Refused), _) => {
             (Verdict::Wrong, format!("{shown} could not be reached."))

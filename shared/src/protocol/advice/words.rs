@@ -98,7 +98,7 @@ pub(super) fn who(situation: &Situation<'_>) -> String {
 /// Who was asked and what came back, as the beginning of a sentence.
 pub(super) fn answered(situation: &Situation<'_>) -> String {
     let who = capital(&who(situation));
-    match (situation.status, situation.error.map(hint::shown)) {
+    match (situation.status, situation.error.map(hint::known_error)) {
         (Some(status), Some("other")) => {
             format!("{who} answered {status} with an error code that is not in the standard")
         }
