@@ -37,7 +37,8 @@ $(VENV)/ready: tests/requirements.txt
 	@command -v python3 >/dev/null || { echo "missing: python3 (Debian: python3 python3-venv)" >&2; exit 1; }
 	@echo "installing the Python tools of tests/requirements.txt into .tools/venv"
 	python3 -m venv $(VENV) || { echo "python3 cannot make a venv (Debian: python3-venv)" >&2; exit 1; }
-	$(VENV)/bin/pip install --quiet --disable-pip-version-check -r tests/requirements.txt
+	@$(VENV)/bin/python -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { echo "missing: Python 3.10 or newer as python3" >&2; exit 1; }
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check -r tests/requirements.txt || { echo "missing: the packages of tests/requirements.txt (sam, cfn-lint, cargo-lambda, the server of tests/password-server); pip needs PyPI" >&2; exit 1; }
 	touch $@
 
 $(TOOLS)/bin/cargo-deny:
@@ -46,8 +47,8 @@ $(TOOLS)/bin/cargo-deny:
 
 tests/oidc-provider/node_modules/.package-lock.json: tests/oidc-provider/package-lock.json
 	@command -v npm >/dev/null || { echo "missing: node 20 or newer with npm (Debian: nodejs npm)" >&2; exit 1; }
-	@echo "installing the real authorization server of the tests"
-	npm ci --prefix tests/oidc-provider --ignore-scripts --no-audit --no-fund
+	@echo "installing the authorization server of tests/oidc-provider"
+	npm ci --prefix tests/oidc-provider --ignore-scripts --no-audit --no-fund || { echo "missing: the packages of tests/oidc-provider/package-lock.json; npm needs its registry" >&2; exit 1; }
 	touch $@
 
 clean-tools: ## Removes what `make tools` installed

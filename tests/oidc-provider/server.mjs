@@ -1,7 +1,7 @@
 // A real authorization server (oidc-provider) on loopback, for the end-to-end tests.
 //
 //   node server.mjs PORT      and one line of JSON on standard input:
-//   {clients: [{client_id, client_secret, redirect_uris, ...RFC 7591 metadata}], rotate_refresh_token: bool,
+//   {clients: [RFC 7591 metadata with client_id and client_secret], rotate_refresh_token: bool,
 //    access_token_seconds, refresh_token_seconds, authorization_code_seconds}
 //
 // It prints `ready` and nothing else on standard output, and ends when standard input does, so that it never outlives
@@ -12,20 +12,19 @@ import { Console } from "node:console";
 import { randomBytes } from "node:crypto";
 import { createInterface } from "node:readline";
 
-import Provider from "oidc-provider";
+import Provider, { errors } from "oidc-provider";
 
 const PORT_IS_TAKEN = 98;
 
 // The library's notices would mix with `ready`.
 globalThis.console = new Console(process.stderr);
 
-function configuration(options) {
+function configuration(issuer, options) {
+  // The API that tokens can be for (RFC 8707). A client's own token is always for it; a person's only if `resource` asks.
+  const api = `${issuer}/api`;
+
   return {
-    clients: options.clients.map((client) => ({
-      grant_types: ["authorization_code", "refresh_token", "client_credentials"],
-      response_types: ["code"],
-      ...client,
-    })),
+    clients: options.clients,
     scopes: ["openid", "offline_access", "read", "write"],
     claims: { openid: ["sub"], profile: ["name"], email: ["email", "email_verified"] },
     findAccount: (_ctx, id) => ({
@@ -38,7 +37,16 @@ function configuration(options) {
       introspection: { enabled: true },
       revocation: { enabled: true },
       userinfo: { enabled: true },
-      resourceIndicators: { enabled: false },
+      resourceIndicators: {
+        enabled: true,
+        defaultResource: (ctx) => (ctx.oidc.params.grant_type === "client_credentials" ? api : undefined),
+        getResourceServerInfo: (_ctx, resource) => {
+          if (resource !== api) {
+            throw new errors.InvalidTarget();
+          }
+          return { scope: "read write", accessTokenFormat: "opaque", accessTokenTTL: options.access_token_seconds };
+        },
+      },
     },
     responseTypes: ["code"],
     pkce: { required: () => true },
@@ -86,7 +94,8 @@ function tokenRequestLog() {
 }
 
 function serve(port, options) {
-  const provider = new Provider(`http://127.0.0.1:${port}`, configuration(options));
+  const issuer = `http://127.0.0.1:${port}`;
+  const provider = new Provider(issuer, configuration(issuer, options));
   provider.use(tokenRequestLog());
 
   const server = provider.listen(port, "127.0.0.1", () => process.stdout.write("ready\n"));

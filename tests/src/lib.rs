@@ -4,7 +4,9 @@
 
 pub mod backend;
 pub mod browser;
+pub mod child;
 pub mod oidc_provider;
+pub mod password_server;
 pub mod port;
 pub mod proxy;
 pub mod world;

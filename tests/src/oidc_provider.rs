@@ -4,30 +4,15 @@
 //! carry `iss` (RFC 9207), refresh tokens rotate, and a spent refresh token shown again revokes the whole grant
 //! (RFC 9700 §4.14.2).
 
-use std::{
-    fs::File,
-    hash::{BuildHasher, RandomState},
-    io::{Read, Seek},
-    path::Path,
-    process::Stdio,
-    time::Duration,
-};
+use std::path::Path;
 
 use anyhow::{Context, bail, ensure};
 use serde_json::{Value, json};
-use tokio::{
-    io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
-    process::{Child, ChildStdin, Command},
-    time::timeout,
-};
+use tokio::process::Command;
 use url::Url;
 
-/// How long the server may take to start.
-const START_LIMIT: Duration = Duration::from_secs(20);
-/// How many ports are tried before giving up.
-const PORT_ATTEMPTS: u16 = 10;
-/// The exit status by which `server.mjs` says that its port is taken.
-const PORT_IS_TAKEN: i32 = 98;
+use crate::child::{ChildServer, TokenRequest};
+
 /// Redirects and pages between the start and the redirect URI; more mean that the pages go round in circles.
 const CONSENT_STEPS: usize = 20;
 /// How many characters of an unexpected answer are quoted in an error.
@@ -36,14 +21,18 @@ const EXCERPT_CHARS: usize = 300;
 /// A client registered at the server (RFC 6749 §2).
 ///
 /// It may use the `authorization_code`, `refresh_token` and `client_credentials` grants, and authenticate by
-/// `client_secret_basic` or `client_secret_post`.
+/// `client_secret_basic` or `client_secret_post`. Without a redirect URI it may use `client_credentials` only. It may
+/// revoke its own tokens (RFC 7009) and introspect any (RFC 7662).
+///
+/// Its own token is for the resource `ISSUER/api` (RFC 8707) with the scopes `read` and `write`; other scopes that are
+/// asked for are ignored.
 #[derive(Clone)]
 pub struct OidcClient {
     /// The `client_id`.
     pub client_id: String,
     /// The `client_secret`.
     pub client_secret: String,
-    /// The redirect URIs, compared as strings (RFC 9700 §2.1).
+    /// The redirect URIs, compared as strings (RFC 9700 §2.1); none for a client of `client_credentials`.
     pub redirect_uris: Vec<String>,
 }
 
@@ -65,48 +54,28 @@ pub struct OidcOptions {
 pub struct OidcProvider {
     /// The issuer, `http://127.0.0.1:PORT` without a trailing slash.
     pub issuer: String,
-    http: reqwest::Client,
-    _child: Child,
-    // The server ends with its standard input, so it also goes when this process is killed and cannot drop anything.
-    _stdin: ChildStdin,
-}
-
-/// One request to the token endpoint, and how it ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TokenRequest {
-    /// The `grant_type`; empty if the request had none.
-    pub grant_type: String,
-    /// The HTTP status of the answer.
-    pub status: u16,
-    /// The `error` of the answer (RFC 6749 §5.2); `None` for success.
-    pub error: Option<String>,
+    server: ChildServer,
 }
 
 impl OidcProvider {
     /// Starts a server on a free loopback port.
     ///
     /// # Errors
-    /// The server's packages are not installed, `node` is missing, the server ended or was not ready in 20 seconds
-    /// (its log is part of the error), or no port was free.
+    /// The server's packages are not installed, `node` is missing, the server ended or was not ready in time (its log is
+    /// part of the error), or no port was free.
     pub async fn start(options: OidcOptions) -> anyhow::Result<Self> {
         let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("oidc-provider");
         ensure!(
             directory.join("node_modules/oidc-provider/package.json").is_file(),
-            "the packages of tests/oidc-provider are not installed: run make test-tools"
+            "the packages of tests/oidc-provider are not installed: run make tools"
         );
-
-        for attempt in 0..PORT_ATTEMPTS {
-            let port = random_port(attempt);
-            if let Some((child, stdin)) = start_on_port(&directory, port, &options).await? {
-                return Ok(Self {
-                    issuer: format!("http://127.0.0.1:{port}"),
-                    http: loopback_client()?,
-                    _child: child,
-                    _stdin: stdin,
-                });
-            }
-        }
-        bail!("oidc-provider: {PORT_ATTEMPTS} random ports were all taken")
+        let command = |port: u16| {
+            let mut command = Command::new("node");
+            command.arg("server.mjs").arg(port.to_string()).current_dir(&directory);
+            command
+        };
+        let server = ChildServer::start("oidc-provider", command, &configuration(&options)).await?;
+        Ok(Self { issuer: server.url.clone(), server })
     }
 
     /// Every request that the token endpoint has answered, oldest first.
@@ -114,98 +83,32 @@ impl OidcProvider {
     /// # Errors
     /// The server does not answer, or not with the expected list.
     pub async fn token_requests(&self) -> anyhow::Result<Vec<TokenRequest>> {
-        let url = format!("{}/test/token-requests", self.issuer);
-        let list: Vec<Value> = self.http.get(url).send().await?.error_for_status()?.json().await?;
-        list.iter().map(|entry| token_request(entry).context("an entry of /test/token-requests")).collect()
-    }
-}
-
-fn token_request(entry: &Value) -> Option<TokenRequest> {
-    Some(TokenRequest {
-        grant_type: entry.get("grant_type")?.as_str()?.to_owned(),
-        status: entry.get("status")?.as_u64()?.try_into().ok()?,
-        error: entry.get("error")?.as_str().map(str::to_owned),
-    })
-}
-
-/// A port of 20000..32000: below the range from which the system picks ports for outgoing connections, which could
-/// take it at any time.
-fn random_port(attempt: u16) -> u16 {
-    let offset = RandomState::new().hash_one(attempt) % 12_000;
-    20_000 + u16::try_from(offset).unwrap_or_default()
-}
-
-fn loopback_client() -> anyhow::Result<reqwest::Client> {
-    // Fails only if a test has installed a provider already, which serves as well.
-    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-    Ok(reqwest::Client::builder().no_proxy().build()?)
-}
-
-/// `None` if the port is taken.
-async fn start_on_port(
-    directory: &Path,
-    port: u16,
-    options: &OidcOptions,
-) -> anyhow::Result<Option<(Child, ChildStdin)>> {
-    let mut log = tempfile::tempfile()?;
-    let mut child = Command::new("node")
-        .arg("server.mjs")
-        .arg(port.to_string())
-        .current_dir(directory)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(log.try_clone()?)
-        .kill_on_drop(true)
-        .spawn()
-        .context("node cannot be started")?;
-    let mut stdin = child.stdin.take().context("standard input is piped")?;
-    let stdout = child.stdout.take().context("standard output is piped")?;
-
-    // A server that has ended already is reported below, with its log.
-    let _ = stdin.write_all(format!("{}\n", configuration(options)).as_bytes()).await;
-
-    let mut lines = BufReader::new(stdout).lines();
-    match timeout(START_LIMIT, lines.next_line()).await {
-        Ok(Ok(Some(line))) if line == "ready" => Ok(Some((child, stdin))),
-        Ok(_) => {
-            let status =
-                timeout(START_LIMIT, child.wait()).await.context("oidc-provider neither starts nor ends")??;
-            if status.code() == Some(PORT_IS_TAKEN) {
-                return Ok(None);
-            }
-            bail!("oidc-provider ended ({status}):\n{}", written(&mut log)?)
-        }
-        Err(_) => {
-            child.kill().await?;
-            bail!("oidc-provider was not ready after {START_LIMIT:?}:\n{}", written(&mut log)?)
-        }
+        self.server.token_requests().await
     }
 }
 
 fn configuration(options: &OidcOptions) -> Value {
-    let clients: Vec<Value> = options
-        .clients
-        .iter()
-        .map(|client| {
-            json!({
-                "client_id": client.client_id,
-                "client_secret": client.client_secret,
-                "redirect_uris": client.redirect_uris,
-            })
-        })
-        .collect();
     json!({
-        "clients": clients,
+        "clients": options.clients.iter().map(registration).collect::<Vec<_>>(),
         "access_token_seconds": options.access_token_seconds,
         "rotate_refresh_token": options.rotate,
     })
 }
 
-fn written(log: &mut File) -> anyhow::Result<String> {
-    let mut text = String::new();
-    log.rewind()?;
-    log.read_to_string(&mut text)?;
-    Ok(text)
+/// The client's metadata (RFC 7591 §2).
+fn registration(client: &OidcClient) -> Value {
+    let (grant_types, response_types) = if client.redirect_uris.is_empty() {
+        (json!(["client_credentials"]), json!([]))
+    } else {
+        (json!(["authorization_code", "refresh_token", "client_credentials"]), json!(["code"]))
+    };
+    json!({
+        "client_id": client.client_id,
+        "client_secret": client.client_secret,
+        "redirect_uris": client.redirect_uris,
+        "grant_types": grant_types,
+        "response_types": response_types,
+    })
 }
 
 /// Does what a person does in a browser: opens `authorize_url`, logs in as `login`, consents, and arrives at the
@@ -309,10 +212,5 @@ mod tests {
     fn a_page_without_a_form_is_not_a_form() {
         assert!(Form::first("<p>Something went wrong</p>").is_none());
         assert!(Form::first("<form action=").is_none());
-    }
-
-    #[test]
-    fn ports_stay_below_the_range_of_outgoing_connections() {
-        assert!((0..1000).map(random_port).all(|port| (20_000..32_000).contains(&port)));
     }
 }

@@ -3,6 +3,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test ends at the first thing that is not as it should be")]
 
+#[path = "real_server/wire.rs"]
+mod wire;
+
 use std::sync::Arc;
 
 use anyhow::{Context as _, ensure};

@@ -2,7 +2,7 @@
 //! the guard keeps web pages of other origins out.
 
 use axum::body::Bytes;
-use axum::extract::{Path, Request, State as Shared};
+use axum::extract::{Path, Query, Request, State as Shared};
 use axum::http::header::{HOST, ORIGIN};
 use axum::http::{HeaderMap, StatusCode};
 use axum::middleware::{Next, from_fn_with_state};
@@ -19,6 +19,7 @@ use crate::log::LogEntry;
 use crate::oauth_error::no_store;
 use crate::parameters::has_media_type;
 use crate::settings::ClientSettings;
+use crate::state::GrantStatus;
 
 type Outcome = Result<Response, AdminError>;
 
@@ -31,6 +32,14 @@ struct ClockChange {
     advance_seconds: i64,
 }
 
+/// Which grants are read; what is left out does not count.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct GrantFilter {
+    user: Option<String>,
+    client_id: Option<String>,
+}
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct UserRevocation {
@@ -41,6 +50,7 @@ pub(crate) fn routes(sandbox: &Sandbox) -> Router<Sandbox> {
     Router::new()
         .route("/admin/clients", get(list_clients))
         .route("/admin/clients/{client_id}", put(put_client).patch(patch_client))
+        .route("/admin/grants", get(list_grants))
         .route("/admin/log", get(read_log).delete(clear_log))
         .route("/admin/clock", post(advance_clock))
         .route("/admin/revoke", post(revoke_user))
@@ -78,6 +88,15 @@ async fn patch_client(
         Ok::<_, AdminError>(client.view())
     });
     Ok(Json(patched.map_err(AdminError::not_saved)??).into_response())
+}
+
+async fn list_grants(Shared(sandbox): Shared<Sandbox>, Query(filter): Query<GrantFilter>) -> Json<Vec<GrantStatus>> {
+    let mut grants = sandbox.grants();
+    grants.retain(|grant| {
+        filter.client_id.as_ref().is_none_or(|client_id| *client_id == grant.client_id)
+            && filter.user.as_ref().is_none_or(|user| grant.user.as_ref() == Some(user))
+    });
+    Json(grants)
 }
 
 async fn read_log(Shared(sandbox): Shared<Sandbox>) -> Json<Vec<LogEntry>> {

@@ -90,6 +90,7 @@ fn grant(sandbox: &Sandbox, request: &AuthorizationRequest, user: &str) -> Resul
                 redirect_uri_given: request.redirect_uri_given,
                 code_challenge: request.code_challenge.clone(),
                 nonce: request.nonce.clone(),
+                audiences: request.audiences.clone(),
                 issued_at: now,
                 expires_at: after(now, request.client.code_seconds),
                 redeemed_as: None,
@@ -97,14 +98,16 @@ fn grant(sandbox: &Sandbox, request: &AuthorizationRequest, user: &str) -> Resul
             state.insert_code(&code, pending);
         })
         .map_err(|_| failed())?;
-    Ok(redirect(&request.reply.location(&[("code", &code)])))
+    let extra = request.client.callback_params.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+    let parameters: Vec<(&str, &str)> = [("code", code.as_str())].into_iter().chain(extra).collect();
+    Ok(redirect(&request.reply.location(&parameters)))
 }
 
 fn ask(request: &AuthorizationRequest, parameters: &Parameters, rejected_name: Option<&str>) -> Response {
     let username = rejected_name.or(request.login_hint.as_deref()).unwrap_or("ada");
     let carried = request::PARAMETERS
         .iter()
-        .filter_map(|name| parameters.first(name).map(|value| (*name, value.to_owned())))
+        .flat_map(|name| parameters.all(name).map(|value| (*name, value.to_owned())))
         .collect();
     pages::consent(&request.client.client_id, username, rejected_name.is_some(), &request.scopes, carried)
 }

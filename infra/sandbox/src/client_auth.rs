@@ -7,6 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use subtle::ConstantTimeEq;
 
 use crate::oauth_error::OauthError;
+use crate::opaque::Digest;
 use crate::parameters::Parameters;
 use crate::settings::{AuthMethod, ClientSettings};
 use crate::state::State;
@@ -46,16 +47,30 @@ impl PresentedClient {
     pub(crate) fn authenticate(&self, state: &State) -> Result<ClientSettings, OauthError> {
         let refused = OauthError::invalid_client("client authentication failed");
         let client = state.clients.get(&self.client_id).ok_or(refused)?;
-        let proven = match (&client.client_secret, &self.secret) {
-            (Some(expected), Some(given)) => bool::from(expected.as_bytes().ct_eq(given.as_bytes())),
-            (None, None) => true,
-            (Some(_), None) | (None, Some(_)) => false,
+        let proven = match &self.secret {
+            Some(given) => is_one_of(client.secrets(), given),
+            None => client.is_public(),
         };
         if !proven || !client.token_endpoint_auth_methods.contains(&self.method) {
             return Err(refused);
         }
         Ok(client.clone())
     }
+
+    /// The secret that came along, as the log may tell it.
+    pub(crate) fn secret_fingerprint(&self) -> Option<String> {
+        self.secret.as_deref().map(|secret| Digest::of(secret).fingerprint())
+    }
+}
+
+/// The client named by HTTP Basic, if the header can be read.
+pub(crate) fn basic_client_id(headers: &HeaderMap) -> Option<String> {
+    Some(parse_basic(headers.get(AUTHORIZATION)?.to_str().ok()?)?.client_id)
+}
+
+/// Compares with each of the secrets, so the time tells at most how many there are.
+pub(crate) fn is_one_of<'a>(secrets: impl Iterator<Item = &'a String>, given: &str) -> bool {
+    secrets.fold(false, |found, secret| found | bool::from(secret.as_bytes().ct_eq(given.as_bytes())))
 }
 
 /// RFC 6749 §2.3.1: identifier and secret are form-urlencoded before they become user name and password.

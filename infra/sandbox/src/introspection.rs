@@ -36,6 +36,7 @@ fn answer(
     let parameters = Parameters::from_body(headers, body)?;
     facts.note(&parameters);
     let presented = PresentedClient::parse(headers, &parameters)?;
+    facts.client_secret = presented.secret_fingerprint();
     sandbox.read(|state| {
         facts.client_id = state.clients.get(&presented.client_id).map(|known| known.client_id.clone());
         let client = presented.authenticate(state)?;
@@ -49,7 +50,9 @@ fn answer(
                 set(&mut answer, "exp", token.expires_at.map(|expires_at| json!(expires_at / 1000)));
                 answer
             }
-            Some(ValidToken::Refresh(token, grant)) => description(sandbox, grant, &grant.scopes, token.issued_at),
+            Some(ValidToken::Refresh(token, grant)) => {
+                description(sandbox, grant, &client.granted(&grant.scopes), token.issued_at)
+            }
         })
     })
 }

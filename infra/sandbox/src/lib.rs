@@ -36,7 +36,11 @@ use state::State;
 use url::Url;
 
 pub use log::LogEntry;
-pub use settings::{AuthMethod, ClientSettings, GrantType, RefreshTokenMode, ReusePenalty};
+pub use settings::{
+    ApiHeader, AuthMethod, ClientSettings, ExpiresAtFormat, ExpiresInFormat, GrantType, GrantTypeWords, LostAnswer,
+    RawAnswer, RefreshTokenMode, ReusePenalty, ScriptedAnswer, TokenRequestRules, TokenResponseShape,
+};
+pub use state::GrantStatus;
 
 /// How a sandbox is opened.
 #[derive(Clone, Debug)]
@@ -93,11 +97,14 @@ impl Sandbox {
     /// All endpoints, mounted at the root.
     pub fn router(&self) -> Router {
         let logged = Router::new()
-            .route("/token", post(token::token))
+            .route("/token", any(token::token))
             .route("/revoke", post(revocation::revoke))
             .route("/introspect", post(introspection::introspect))
             .route("/userinfo", get(api::userinfo).post(api::userinfo))
             .route("/api/me", get(api::me))
+            .route("/api/echo", any(api::echo))
+            .route("/api/needs/{*scope}", get(api::needs))
+            .route("/api/key", get(api::key))
             .route("/api/{*rest}", any(api::unknown))
             .layer(from_fn_with_state(self.clone(), log::record));
         Router::new()
@@ -136,6 +143,11 @@ impl Sandbox {
     /// Forgets the logged requests.
     pub fn clear_log(&self) {
         self.0.log.clear();
+    }
+
+    /// The grants that stand and the last 10,000 revoked ones, those first.
+    pub fn grants(&self) -> Vec<GrantStatus> {
+        self.read(|state| state.grant_statuses(state.now()))
     }
 
     fn issuer(&self) -> &str {

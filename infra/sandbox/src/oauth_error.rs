@@ -2,7 +2,7 @@
 
 use aws_lc_rs::error::Unspecified;
 use axum::Json;
-use axum::http::header::{CACHE_CONTROL, PRAGMA, WWW_AUTHENTICATE};
+use axum::http::header::{ALLOW, CACHE_CONTROL, PRAGMA, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
@@ -40,6 +40,11 @@ impl OauthError {
         OauthError { status: StatusCode::UNAUTHORIZED, code: "invalid_client", description }
     }
 
+    pub(crate) fn method_not_allowed() -> Self {
+        let description = "token requests are sent with POST";
+        OauthError { status: StatusCode::METHOD_NOT_ALLOWED, code: "invalid_request", description }
+    }
+
     fn bad_request(code: &'static str, description: &'static str) -> Self {
         OauthError { status: StatusCode::BAD_REQUEST, code, description }
     }
@@ -70,6 +75,9 @@ impl IntoResponse for OauthError {
         if self.status == StatusCode::UNAUTHORIZED {
             let challenge = HeaderValue::from_static("Basic realm=\"sandbox\", charset=\"UTF-8\"");
             response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
+        }
+        if self.status == StatusCode::METHOD_NOT_ALLOWED {
+            response.headers_mut().insert(ALLOW, HeaderValue::from_static("POST"));
         }
         response
     }

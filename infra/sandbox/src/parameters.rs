@@ -24,6 +24,16 @@ impl Parameters {
         Parameters(form_urlencoded::parse(encoded).into_owned().collect())
     }
 
+    /// Every value of a parameter that may be repeated.
+    pub(crate) fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
+        self.0.iter().filter(move |(key, value)| key == name && !value.is_empty()).map(|(_, value)| value.as_str())
+    }
+
+    /// What a token is asked for: RFC 8707 §2, or the `audience` of servers that had it before.
+    pub(crate) fn audiences(&self) -> Vec<String> {
+        self.all("audience").chain(self.all("resource")).map(String::from).collect()
+    }
+
     /// Reads a POST body, which must say that it is a form.
     pub(crate) fn from_body(headers: &HeaderMap, body: Result<Bytes, BytesRejection>) -> Result<Self, OauthError> {
         if !has_media_type(headers, "application/x-www-form-urlencoded") {
@@ -46,6 +56,12 @@ impl Parameters {
     /// The first value, for places that only report what came.
     pub(crate) fn first(&self, name: &str) -> Option<&str> {
         self.0.iter().find(|(key, value)| key == name && !value.is_empty()).map(|(_, value)| value.as_str())
+    }
+}
+
+impl From<Vec<(String, String)>> for Parameters {
+    fn from(pairs: Vec<(String, String)>) -> Self {
+        Parameters(pairs)
     }
 }
 

@@ -11,7 +11,7 @@ use crate::client_auth::PresentedClient;
 use crate::log::Facts;
 use crate::oauth_error::{OauthError, no_store};
 use crate::parameters::Parameters;
-use crate::state::Revocation;
+use crate::state::{Revocation, State};
 use crate::token::with_facts;
 
 pub(crate) async fn revoke(
@@ -21,7 +21,7 @@ pub(crate) async fn revoke(
 ) -> Response {
     let mut facts = Facts::default();
     let outcome = answer(&sandbox, &headers, body, &mut facts);
-    with_facts(outcome.map(|()| no_store(StatusCode::OK)), facts)
+    with_facts(outcome, facts)
 }
 
 fn answer(
@@ -29,19 +29,30 @@ fn answer(
     headers: &HeaderMap,
     body: Result<Bytes, BytesRejection>,
     facts: &mut Facts,
-) -> Result<(), OauthError> {
+) -> Result<Response, OauthError> {
     let parameters = Parameters::from_body(headers, body)?;
     facts.note(&parameters);
     let presented = PresentedClient::parse(headers, &parameters)?;
+    facts.client_secret = presented.secret_fingerprint();
+    let scripted = sandbox.read(|state| {
+        let known = state.clients.get(&presented.client_id)?;
+        facts.client_id = Some(known.client_id.clone());
+        Some(!known.revoke_answers.is_empty())
+    });
+    if scripted == Some(true) {
+        let next = |state: &mut State| state.clients.get_mut(&presented.client_id)?.next_revoke_answer();
+        if let Some(response) = facts.follow(sandbox.transact(next)?) {
+            return Ok(response);
+        }
+    }
     let revocation = sandbox.transact(|state| {
-        facts.client_id = state.clients.get(&presented.client_id).map(|known| known.client_id.clone());
         let client = presented.authenticate(state)?;
         let token = parameters.one("token")?.ok_or(OauthError::invalid_request("token is missing"))?;
         let now = state.now();
         Ok::<_, OauthError>(state.revoke_token(&client, token, now))
     })??;
     match revocation {
-        Revocation::Done => Ok(()),
+        Revocation::Done => Ok(no_store(StatusCode::OK)),
         Revocation::OtherClient => Err(OauthError::invalid_grant("the token was issued to another client")),
     }
 }

@@ -1,5 +1,6 @@
 //! What a test can set per client.
 
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 
 use anyhow::{Context, bail, ensure};
@@ -7,8 +8,15 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use url::Url;
 
+mod choices;
+mod dialect;
+mod scripted;
 #[cfg(test)]
 mod tests;
+
+pub use choices::{AuthMethod, GrantType, RefreshTokenMode, ReusePenalty};
+pub use dialect::{ApiHeader, ExpiresAtFormat, ExpiresInFormat, GrantTypeWords, TokenRequestRules, TokenResponseShape};
+pub use scripted::{LostAnswer, RawAnswer, ScriptedAnswer};
 
 /// The longest delay of the token endpoint, milliseconds.
 const MAX_DELAY_MS: u32 = 60_000;
@@ -22,6 +30,8 @@ pub struct ClientSettings {
     pub client_id: String,
     /// `None` makes the client public (RFC 6749 §2.1).
     pub client_secret: Option<String>,
+    /// Further secrets that count as well: how a secret is changed with overlap.
+    pub client_secrets: Vec<String>,
     /// Absolute URLs without fragment, compared character for character (RFC 9700 §2.1).
     pub redirect_uris: Vec<String>,
     /// The grants the client may use; all four by default.
@@ -44,6 +54,20 @@ pub struct ClientSettings {
     pub omit_refresh_token_on_refresh: bool,
     /// Token answers carry no `scope`.
     pub omit_scope: bool,
+    /// Token answers carry neither `expires_in` nor `expires_at`, and access tokens expire nevertheless.
+    pub omit_expires_in: bool,
+    /// Granted at every exchange and refresh, asked for or not.
+    pub extra_scopes: Vec<String>,
+    /// Left out of every exchange and refresh; outweighs `extra_scopes`.
+    pub withheld_scopes: Vec<String>,
+    /// What a token request must look like.
+    pub token_request: TokenRequestRules,
+    /// What a token answer looks like.
+    pub token_response: TokenResponseShape,
+    /// What the next token requests get instead of the usual answer, each once.
+    pub token_answers: VecDeque<ScriptedAnswer>,
+    /// What the next revocation requests get instead of the usual answer, each once.
+    pub revoke_answers: VecDeque<ScriptedAnswer>,
     /// Authorization responses carry `iss` (RFC 9207); on by default.
     pub send_iss: bool,
     /// Lifetime of authorization codes, seconds.
@@ -52,71 +76,16 @@ pub struct ClientSettings {
     pub iss_override: Option<String>,
     /// Authorization requests are granted at once, without pages, in this person's name.
     pub auto_consent: Option<String>,
+    /// Parameters added to the authorization responses that carry a code.
+    pub callback_params: BTreeMap<String, String>,
+    /// Where the API looks for this client's access tokens.
+    pub api_header: ApiHeader,
+    /// The API takes only access tokens that were asked for with this `audience` or `resource` (RFC 8707).
+    pub api_audience: Option<String>,
+    /// The keys `/api/key` takes.
+    pub api_keys: Vec<String>,
     /// The token endpoint acts at once and answers after so many milliseconds, at most 60,000.
     pub delay_ms: u32,
-}
-
-/// A grant type (RFC 6749 §1.3, §6).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum GrantType {
-    /// RFC 6749 §4.1.
-    AuthorizationCode,
-    /// RFC 6749 §6.
-    RefreshToken,
-    /// RFC 6749 §4.4.
-    ClientCredentials,
-    /// RFC 6749 §4.3; the right password is `sandbox`, whoever signs in.
-    Password,
-}
-
-impl GrantType {
-    /// The value of `grant_type`, or `None` when the sandbox does not know it.
-    pub fn parse(value: &str) -> Option<GrantType> {
-        match value {
-            "authorization_code" => Some(GrantType::AuthorizationCode),
-            "refresh_token" => Some(GrantType::RefreshToken),
-            "client_credentials" => Some(GrantType::ClientCredentials),
-            "password" => Some(GrantType::Password),
-            _ => None,
-        }
-    }
-}
-
-/// How a client authenticates at the token endpoint (RFC 7591 §2).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum AuthMethod {
-    /// HTTP Basic with form-urlencoded halves (RFC 6749 §2.3.1).
-    ClientSecretBasic,
-    /// `client_id` and `client_secret` in the body.
-    ClientSecretPost,
-    /// Only `client_id` in the body, for public clients.
-    None,
-}
-
-/// What becomes of a refresh token that is used.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum RefreshTokenMode {
-    /// Each use spends it and gives a new one.
-    Rotating,
-    /// It stays valid and is handed out again.
-    Static,
-    /// The client gets no refresh tokens and may not use any.
-    None,
-}
-
-/// What showing a spent refresh token after the grace does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ReusePenalty {
-    /// Nothing: spent refresh tokens keep working.
-    None,
-    /// The answer is `invalid_grant`, the grant lives on.
-    Token,
-    /// The answer is `invalid_grant` and the whole grant is revoked (RFC 9700 §4.14.2).
-    Family,
 }
 
 impl Default for ClientSettings {
@@ -124,6 +93,7 @@ impl Default for ClientSettings {
         ClientSettings {
             client_id: String::new(),
             client_secret: None,
+            client_secrets: Vec::new(),
             redirect_uris: Vec::new(),
             grant_types: vec![
                 GrantType::AuthorizationCode,
@@ -144,10 +114,21 @@ impl Default for ClientSettings {
             reuse_penalty: ReusePenalty::Family,
             omit_refresh_token_on_refresh: false,
             omit_scope: false,
+            omit_expires_in: false,
+            extra_scopes: Vec::new(),
+            withheld_scopes: Vec::new(),
+            token_request: TokenRequestRules::default(),
+            token_response: TokenResponseShape::default(),
+            token_answers: VecDeque::new(),
+            revoke_answers: VecDeque::new(),
             send_iss: true,
             code_seconds: 60,
             iss_override: None,
             auto_consent: None,
+            callback_params: BTreeMap::new(),
+            api_header: ApiHeader::default(),
+            api_audience: None,
+            api_keys: Vec::new(),
             delay_ms: 0,
         }
     }
@@ -163,15 +144,20 @@ impl ClientSettings {
     /// Checks what the types leave open.
     pub(crate) fn validate(&self) -> anyhow::Result<()> {
         ensure!(is_printable_ascii(&self.client_id, 200), "client_id must be 1 to 200 printable ASCII characters");
-        if let Some(secret) = &self.client_secret {
-            ensure!(is_printable_ascii(secret, 1000), "client_secret must be 1 to 1000 printable ASCII characters");
+        for secret in self.secrets().chain(&self.api_keys) {
+            ensure!(is_printable_ascii(secret, 1000), "secrets and keys must be 1 to 1000 printable ASCII characters");
         }
         for redirect_uri in &self.redirect_uris {
             let url = Url::parse(redirect_uri).context("redirect_uris must be absolute URLs")?;
             ensure!(!url.cannot_be_a_base(), "redirect_uris must be hierarchical URLs");
             ensure!(url.fragment().is_none(), "redirect_uris must not have a fragment");
         }
-        ensure!(self.scopes.iter().all(|scope| is_scope_token(scope)), "scopes must be scope tokens (RFC 6749 §3.3)");
+        let mut scopes = self.scopes.iter().chain(&self.extra_scopes).chain(&self.withheld_scopes);
+        ensure!(scopes.all(|scope| is_scope_token(scope)), "scopes must be scope tokens (RFC 6749 §3.3)");
+        self.token_request.validate()?;
+        self.token_response.validate()?;
+        self.api_header.validate()?;
+        self.token_answers.iter().chain(&self.revoke_answers).try_for_each(ScriptedAnswer::validate)?;
         if let Some(name) = &self.auto_consent {
             ensure!(is_username(name), "auto_consent must be a username: 1 to 80 bytes, no control characters");
         }
@@ -196,24 +182,53 @@ impl ClientSettings {
         Ok(settings)
     }
 
-    /// The settings as the admin endpoints show them: whether there is a secret, never the secret.
+    /// The settings as the admin endpoints show them: how many secrets and keys there are, never one of them.
     pub(crate) fn view(&self) -> Value {
         let mut view = serde_json::to_value(self).unwrap_or_default();
         if let Some(members) = view.as_object_mut() {
-            members.remove("client_secret");
-            members.insert("has_secret".to_owned(), Value::Bool(self.client_secret.is_some()));
+            for hidden in ["client_secret", "client_secrets", "api_keys"] {
+                members.remove(hidden);
+            }
+            members.insert("has_secret".to_owned(), Value::from(!self.is_public()));
+            members.insert("secret_count".to_owned(), Value::from(self.secrets().count()));
+            members.insert("api_key_count".to_owned(), Value::from(self.api_keys.len()));
         }
         view
+    }
+
+    /// Every secret that counts.
+    pub(crate) fn secrets(&self) -> impl Iterator<Item = &String> {
+        self.client_secret.iter().chain(&self.client_secrets)
+    }
+
+    /// RFC 6749 §2.1: a client without a secret.
+    pub(crate) fn is_public(&self) -> bool {
+        self.secrets().next().is_none()
     }
 
     /// The scopes of a request: those asked for, or without `scope` the allowed ones that name a right at the API.
     /// `None` when one is not allowed, or none is left (RFC 6749 §3.3, `invalid_scope`).
     pub(crate) fn scopes_for(&self, requested: Option<&str>) -> Option<Vec<String>> {
         let scopes: Vec<String> = match requested {
-            Some(requested) => requested.split(' ').filter(|scope| !scope.is_empty()).map(String::from).collect(),
+            Some(requested) => self.split_scopes(requested),
             None => self.scopes.iter().filter(|scope| !is_openid_scope(scope)).cloned().collect(),
         };
         (!scopes.is_empty() && scopes.iter().all(|scope| self.scopes.contains(scope))).then(|| without_repeats(scopes))
+    }
+
+    /// The scopes of a `scope` parameter: apart by spaces (RFC 6749 §3.3), and by the client's own separator if it has one.
+    pub(crate) fn split_scopes(&self, requested: &str) -> Vec<String> {
+        let spaced = match self.token_response.scope_separator.as_deref() {
+            Some(separator) => requested.replace(separator, " "),
+            None => requested.to_owned(),
+        };
+        spaced.split(' ').filter(|scope| !scope.is_empty()).map(String::from).collect()
+    }
+
+    /// What comes of scopes that were allowed: with the extra ones, without the withheld ones.
+    pub(crate) fn granted(&self, allowed: &[String]) -> Vec<String> {
+        let all = allowed.iter().chain(&self.extra_scopes);
+        without_repeats(all.filter(|scope| !self.withheld_scopes.contains(scope)).cloned().collect())
     }
 
     /// Seconds until an access token issued now expires; `None` when it never does.
@@ -238,7 +253,7 @@ fn is_printable_ascii(value: &str, longest: usize) -> bool {
 }
 
 /// RFC 6749 §3.3: `scope-token`.
-fn is_scope_token(value: &str) -> bool {
+pub(crate) fn is_scope_token(value: &str) -> bool {
     !value.is_empty() && value.bytes().all(|byte| matches!(byte, 0x21 | 0x23..=0x5b | 0x5d..=0x7e))
 }
 

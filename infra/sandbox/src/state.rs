@@ -1,7 +1,7 @@
 //! Everything the sandbox remembers. Each method is one step of the state machine, pure but for the wall clock in
 //! `now`; the caller holds the lock and saves.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use serde::{Deserialize, Serialize};
 
@@ -9,10 +9,12 @@ use crate::opaque::Digest;
 use crate::settings::{ClientSettings, GrantType, ReusePenalty};
 
 mod exchange;
+mod grant_status;
 #[cfg(test)]
 mod tests;
 
 pub(crate) use exchange::{CodeRedemption, IdFacts, Issued};
+pub use grant_status::GrantStatus;
 
 /// Milliseconds since the Unix epoch, on the sandbox's clock.
 pub(crate) type Millis = i64;
@@ -35,6 +37,9 @@ pub(crate) struct State {
     grants: BTreeMap<GrantId, Grant>,
     access_tokens: BTreeMap<Digest, AccessToken>,
     refresh_tokens: BTreeMap<Digest, RefreshToken>,
+    /// What is left of revoked grants, oldest first.
+    #[serde(default)]
+    ended: VecDeque<GrantStatus>,
 }
 
 type GrantId = u64;
@@ -51,6 +56,9 @@ pub(crate) struct Grant {
     pub(crate) grant_type: GrantType,
     /// When the person signed in.
     auth_time: Millis,
+    /// What its access tokens are for unless their own request says more.
+    #[serde(default)]
+    audiences: Vec<String>,
 }
 
 /// An authorization code and the request it answers.
@@ -65,6 +73,8 @@ pub(crate) struct Code {
     pub(crate) redirect_uri_given: bool,
     pub(crate) code_challenge: Option<String>,
     pub(crate) nonce: Option<String>,
+    #[serde(default)]
+    pub(crate) audiences: Vec<String>,
     pub(crate) issued_at: Millis,
     pub(crate) expires_at: Millis,
     /// The grant the first use gave.
@@ -77,6 +87,9 @@ pub(crate) struct AccessToken {
     grant: GrantId,
     /// May be fewer than the grant's (RFC 6749 §6).
     pub(crate) scopes: Vec<String>,
+    /// What it was asked for (RFC 8707).
+    #[serde(default)]
+    pub(crate) audiences: Vec<String>,
     pub(crate) issued_at: Millis,
     /// `None`: never.
     pub(crate) expires_at: Option<Millis>,
@@ -125,6 +138,7 @@ impl State {
             grants: BTreeMap::new(),
             access_tokens: BTreeMap::new(),
             refresh_tokens: BTreeMap::new(),
+            ended: VecDeque::new(),
         }
     }
 
@@ -194,6 +208,7 @@ impl State {
     }
 
     fn revoke_grant(&mut self, grant: GrantId) {
+        self.remember_end(grant);
         self.grants.remove(&grant);
         self.access_tokens.retain(|_, token| token.grant != grant);
         self.refresh_tokens.retain(|_, token| token.grant != grant);

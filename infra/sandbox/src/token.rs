@@ -1,47 +1,42 @@
 //! The token endpoint (RFC 6749 §3.2).
 
-use axum::Json;
 use axum::body::Bytes;
 use axum::extract::State as Shared;
 use axum::extract::rejection::BytesRejection;
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, Method, Uri};
 use axum::response::{IntoResponse, Response};
-use serde::Serialize;
 
 use crate::Sandbox;
 use crate::client_auth::PresentedClient;
 use crate::log::Facts;
-use crate::oauth_error::{OauthError, no_store};
+use crate::oauth_error::OauthError;
 use crate::opaque::FreshTokens;
 use crate::parameters::Parameters;
 use crate::settings::{ClientSettings, GrantType, is_username};
 use crate::state::{CodeRedemption, Issued, State};
 
+mod answer;
+mod wire;
+
+use wire::Wire;
+
 /// The one password that is right.
 const PASSWORD: &str = "sandbox";
 
-/// A successful answer (RFC 6749 §5.1, OpenID Connect Core §3.1.3.3).
-#[derive(Serialize)]
-struct TokenAnswer {
-    access_token: String,
-    token_type: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    expires_in: Option<u32>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    refresh_token: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    scope: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    id_token: Option<String>,
-}
-
 pub(crate) async fn token(
     Shared(sandbox): Shared<Sandbox>,
+    method: Method,
+    uri: Uri,
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Response {
     let mut facts = Facts::default();
-    let outcome = answer(&sandbox, &headers, body, &mut facts).map(|answer| no_store(Json(answer)));
+    let wire = Wire::read(&method, &uri, &headers, body);
+    let named = sandbox.read(|state| wire.find_client(&state.clients).cloned()).unwrap_or_default();
+    let outcome = answer(&sandbox, &headers, &wire, &named, &mut facts).or_else(|error| {
+        facts.error = Some(error.code);
+        Ok(answer::refusal(&named.token_response, error))
+    });
     with_facts(outcome, facts)
 }
 
@@ -55,24 +50,34 @@ pub(crate) fn with_facts(outcome: Result<Response, OauthError>, mut facts: Facts
     response
 }
 
+/// `named` is the client the request names, or the defaults when there is no such client.
 fn answer(
     sandbox: &Sandbox,
     headers: &HeaderMap,
-    body: Result<Bytes, BytesRejection>,
+    wire: &Wire<'_>,
+    named: &ClientSettings,
     facts: &mut Facts,
-) -> Result<TokenAnswer, OauthError> {
-    let parameters = Parameters::from_body(headers, body)?;
+) -> Result<Response, OauthError> {
+    let parameters = wire.parameters(&named.token_request);
+    let presented = PresentedClient::parse(headers, &parameters);
     facts.note(&parameters);
-    let presented = PresentedClient::parse(headers, &parameters)?;
+    facts.client_secret = presented.as_ref().ok().and_then(PresentedClient::secret_fingerprint);
+    facts.client_id = Some(named.client_id.clone()).filter(|client_id| !client_id.is_empty());
+    facts.delay_ms = named.delay_ms;
+    if !named.token_answers.is_empty() {
+        let next = |state: &mut State| state.clients.get_mut(&named.client_id)?.next_token_answer();
+        if let Some(response) = facts.follow(sandbox.transact(next)?) {
+            return Ok(response);
+        }
+    }
+    wire.check(&named.token_request)?;
+    let presented = presented?;
     let fresh = FreshTokens::generate()?;
     // An error may change the state as well: reuse revokes. So the change is kept whatever it answers.
     let (client, issued) = sandbox.transact(|state| {
-        if let Some(known) = state.clients.get(&presented.client_id) {
-            facts.client_id = Some(known.client_id.clone());
-            facts.delay_ms = known.delay_ms;
-        }
         let client = presented.authenticate(state)?;
         let issued = exchange(state, &client, &parameters, fresh)?;
+        state.direct(&issued.access_token, parameters.audiences());
         Ok::<_, OauthError>((client, issued))
     })??;
     let id_token = issued
@@ -80,14 +85,7 @@ fn answer(
         .as_ref()
         .map(|facts| sandbox.0.signing_key.id_token(sandbox.issuer(), &client.client_id, facts, &issued.access_token))
         .transpose()?;
-    Ok(TokenAnswer {
-        access_token: issued.access_token,
-        token_type: "Bearer",
-        expires_in: issued.expires_in,
-        refresh_token: issued.refresh_token,
-        scope: (!client.omit_scope).then(|| issued.scopes.join(" ")),
-        id_token,
-    })
+    Ok(answer::tokens(&client, &issued, id_token))
 }
 
 fn exchange(
@@ -118,7 +116,7 @@ fn exchange(
         }
         GrantType::ClientCredentials => {
             // RFC 6749 §4.4: confidential clients only.
-            if client.client_secret.is_none() {
+            if client.is_public() {
                 return Err(OauthError::unauthorized_client("a public client cannot act for itself"));
             }
             let scopes = client.scopes_for(scope).ok_or(OauthError::invalid_scope())?;

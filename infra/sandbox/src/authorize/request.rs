@@ -9,7 +9,7 @@ use crate::parameters::{Parameters, Repeated};
 use crate::settings::{ClientSettings, GrantType};
 
 /// The parameters the sandbox reads, and carries through its consent page.
-pub(super) const PARAMETERS: [&str; 11] = [
+pub(super) const PARAMETERS: [&str; 13] = [
     "response_type",
     "response_mode",
     "client_id",
@@ -21,6 +21,8 @@ pub(super) const PARAMETERS: [&str; 11] = [
     "login_hint",
     "code_challenge",
     "code_challenge_method",
+    "audience",
+    "resource",
 ];
 
 pub(super) struct AuthorizationRequest {
@@ -30,6 +32,7 @@ pub(super) struct AuthorizationRequest {
     pub(super) scopes: Vec<String>,
     pub(super) code_challenge: Option<String>,
     pub(super) nonce: Option<String>,
+    pub(super) audiences: Vec<String>,
     pub(super) login_hint: Option<String>,
     pub(super) prompt_none: bool,
     pub(super) reply: Reply,
@@ -119,6 +122,7 @@ impl AuthorizationRequest {
             scopes,
             code_challenge,
             nonce: one("nonce")?.map(String::from),
+            audiences: parameters.audiences(),
             login_hint: one("login_hint")?.map(String::from),
             prompt_none,
             client: client.clone(),

@@ -19,13 +19,19 @@ fn settings_survive_the_data_file() {
     let original = settings(json!({
         "client_id": "app", "client_secret": "s", "refresh_token": "static", "reuse_penalty": "token",
         "grant_types": ["password"], "token_endpoint_auth_methods": ["none"], "access_token_seconds": null,
+        "token_request": { "content_type": "json", "names": { "client_id": "/a" }, "grant_type": { "password": "pw" } },
+        "token_response": { "expires_in_format": "float", "expires_at": "epoch_ms", "extra": { "team": [1, null] } },
+        "token_answers": [503, "drop", "drop_after", { "status": 200, "headers": { "a": "b" }, "body": { "c": 1 } }],
+        "revoke_answers": [{ "status": 200 }], "api_header": { "name": "X-Token", "prefix": "" },
     }));
     assert_eq!(settings(serde_json::to_value(&original).unwrap()), original);
 }
 
 #[test]
 fn debug_and_view_hide_the_secret() {
-    let client = settings(json!({ "client_id": "app", "client_secret": "planted" }));
+    let client = settings(
+        json!({ "client_id": "app", "client_secret": "planted-1", "client_secrets": ["planted-2"], "api_keys": ["planted-3"] }),
+    );
     assert!(!format!("{client:?}{}", client.view()).contains("planted"));
 }
 

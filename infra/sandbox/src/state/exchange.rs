@@ -18,11 +18,19 @@ pub(crate) struct CodeRedemption<'a> {
 /// Tokens to hand out (RFC 6749 §5.1).
 pub(crate) struct Issued {
     pub(crate) access_token: String,
-    pub(crate) expires_in: Option<u32>,
+    /// `None` when the access token never expires.
+    pub(crate) expiry: Option<Expiry>,
     pub(crate) refresh_token: Option<String>,
     pub(crate) scopes: Vec<String>,
     /// Present when an ID token goes along.
     pub(crate) id: Option<IdFacts>,
+}
+
+/// When an access token expires.
+#[derive(Clone, Copy)]
+pub(crate) struct Expiry {
+    pub(crate) seconds: u32,
+    pub(crate) at: Millis,
 }
 
 /// What an ID token says that the token answer does not.
@@ -61,6 +69,7 @@ impl State {
             scopes: code.scopes,
             grant_type: GrantType::AuthorizationCode,
             auth_time: code.issued_at,
+            audiences: code.audiences,
         };
         let (id, issued) = self.open_grant(client, grant, nonce, fresh, now);
         if let Some(code) = self.codes.get_mut(&digest) {
@@ -92,7 +101,7 @@ impl State {
             }
             return Err(unknown);
         }
-        let scopes = narrowed(&grant.scopes, requested_scope)?;
+        let scopes = client.granted(&narrowed(client, &grant.scopes, requested_scope)?);
         self.prune(now);
         let refresh_token = if client.omit_refresh_token_on_refresh {
             None
@@ -105,10 +114,11 @@ impl State {
             self.insert_refresh_token(&fresh.refresh_token, id, now);
             Some(fresh.refresh_token)
         };
-        self.insert_access_token(client, &fresh.access_token, id, &scopes, now);
+        let access_token = AccessToken::new(client, id, &grant, &scopes, now);
+        self.access_tokens.insert(Digest::of(&fresh.access_token), access_token);
         Ok(Issued {
             access_token: fresh.access_token,
-            expires_in: client.expires_in(),
+            expiry: expiry(client, now),
             refresh_token,
             // OpenID Connect Core §12.2: no nonce in an ID token that comes with a refresh.
             id: id_facts(&grant, &scopes, None, now),
@@ -151,38 +161,56 @@ impl State {
         self.prune(now);
         self.last_grant += 1;
         let id = self.last_grant;
-        self.insert_access_token(client, &fresh.access_token, id, &grant.scopes, now);
+        let scopes = client.granted(&grant.scopes);
+        let access_token = AccessToken::new(client, id, &grant, &scopes, now);
+        self.access_tokens.insert(Digest::of(&fresh.access_token), access_token);
         let refresh_token = (grant.user.is_some() && client.gets_refresh_tokens()).then_some(fresh.refresh_token);
         if let Some(value) = &refresh_token {
             self.insert_refresh_token(value, id, now);
         }
         let issued = Issued {
             access_token: fresh.access_token,
-            expires_in: client.expires_in(),
+            expiry: expiry(client, now),
             refresh_token,
-            scopes: grant.scopes.clone(),
-            id: id_facts(&grant, &grant.scopes, nonce, now),
+            id: id_facts(&grant, &scopes, nonce, now),
+            scopes,
         };
         self.grants.insert(id, grant);
         (id, issued)
     }
 
-    fn insert_access_token(
-        &mut self,
-        client: &ClientSettings,
-        value: &str,
-        id: GrantId,
-        scopes: &[String],
-        now: Millis,
-    ) {
-        let expires_at = client.expires_in().map(|seconds| after(now, seconds));
-        let token = AccessToken { grant: id, scopes: scopes.to_vec(), issued_at: now, expires_at };
-        self.access_tokens.insert(Digest::of(value), token);
+    /// RFC 8707 §2.2: what a token request asks its access token for. What the first one of a grant asks for without
+    /// the authorization request having done so counts for the later ones too.
+    pub(crate) fn direct(&mut self, access_token: &str, audiences: Vec<String>) {
+        if audiences.is_empty() {
+            return;
+        }
+        let Some(token) = self.access_tokens.get_mut(&Digest::of(access_token)) else { return };
+        token.audiences.clone_from(&audiences);
+        if let Some(grant) = self.grants.get_mut(&token.grant).filter(|grant| grant.audiences.is_empty()) {
+            grant.audiences = audiences;
+        }
     }
 
     fn insert_refresh_token(&mut self, value: &str, id: GrantId, now: Millis) {
         self.refresh_tokens.insert(Digest::of(value), RefreshToken { grant: id, issued_at: now, spent_at: None });
     }
+}
+
+impl AccessToken {
+    fn new(client: &ClientSettings, id: GrantId, grant: &Grant, scopes: &[String], now: Millis) -> AccessToken {
+        AccessToken {
+            grant: id,
+            scopes: scopes.to_vec(),
+            audiences: grant.audiences.clone(),
+            issued_at: now,
+            expires_at: expiry(client, now).map(|expiry| expiry.at),
+        }
+    }
+}
+
+fn expiry(client: &ClientSettings, now: Millis) -> Option<Expiry> {
+    client.expires_in().map(|seconds| Expiry { seconds, at: after(now, seconds) })
 }
 
 fn grant_of(
@@ -192,7 +220,7 @@ fn grant_of(
     grant_type: GrantType,
     now: Millis,
 ) -> Grant {
-    Grant { client_id: client.client_id.clone(), user, scopes, grant_type, auth_time: now }
+    Grant { client_id: client.client_id.clone(), user, scopes, grant_type, auth_time: now, audiences: Vec::new() }
 }
 
 /// An ID token goes along when a person granted `openid` (OpenID Connect Core §3.1.3.3).
@@ -202,15 +230,16 @@ fn id_facts(grant: &Grant, scopes: &[String], nonce: Option<String>, now: Millis
 }
 
 /// RFC 6749 §6: a refresh may ask for less than was granted, never for more.
-fn narrowed(granted: &[String], requested: Option<&str>) -> Result<Vec<String>, OauthError> {
+fn narrowed(client: &ClientSettings, granted: &[String], requested: Option<&str>) -> Result<Vec<String>, OauthError> {
     let Some(requested) = requested else {
         return Ok(granted.to_vec());
     };
-    let wanted: Vec<&str> = requested.split(' ').filter(|scope| !scope.is_empty()).collect();
-    if wanted.is_empty() || wanted.iter().any(|scope| !granted.iter().any(|held| held == scope)) {
+    let wanted = client.split_scopes(requested);
+    let may_have = |scope: &String| granted.contains(scope) || client.extra_scopes.contains(scope);
+    if wanted.is_empty() || !wanted.iter().all(may_have) {
         return Err(OauthError::invalid_scope());
     }
-    Ok(granted.iter().filter(|held| wanted.contains(&held.as_str())).cloned().collect())
+    Ok(granted.iter().filter(|held| wanted.contains(held)).cloned().collect())
 }
 
 /// RFC 6749 §4.1.3: required, and identical, when the authorization request carried it.

@@ -65,8 +65,11 @@ fn a_state_survives_the_data_file() {
     let mut state = State::new("key".into());
     let first = state.grant_password(&client, "ada", scopes(), fresh(), 0);
     state.refresh(&client, &first.refresh_token.unwrap(), None, fresh(), 0).unwrap();
+    state.grant_password(&client, "grace", scopes(), fresh(), 0);
     state.clients.insert("app".into(), client);
     state.advance_clock(-5);
+    let revoked = state.revoke_user("ada");
+    assert_eq!((revoked, state.grant_statuses(0).len()), (1, 2));
     let written = serde_json::to_vec(&state).unwrap();
     assert!(serde_json::from_slice::<State>(&written).unwrap() == state);
 }

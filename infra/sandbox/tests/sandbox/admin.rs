@@ -51,6 +51,14 @@ async fn settings_that_make_no_sense_are_refused_and_change_nothing() {
         json!({ "grace_seconds": -1 }),
         json!({ "delay_ms": 60_001 }),
         json!({ "auto_consent": "" }),
+        json!({ "client_secrets": [""] }),
+        json!({ "extra_scopes": ["two words"] }),
+        json!({ "token_request": { "unknown": 1 } }),
+        json!({ "token_request": { "method": "G T" } }),
+        json!({ "token_response": { "root": "data" } }),
+        json!({ "token_response": { "scope_separator": "" } }),
+        json!({ "token_response": { "expires_in_format": "hours" } }),
+        json!({ "api_header": { "name": "a b" } }),
         json!([]),
     ];
     for settings in nonsense {
@@ -124,4 +132,38 @@ async fn a_web_page_cannot_drive_the_admin_endpoints() {
     for friend in [("origin", ISSUER), ("host", "127.0.0.1:8090"), ("host", "localhost:1"), ("host", "[::1]:1")] {
         assert_eq!(send(&sandbox, "GET", "/admin/log", &[friend], "").await.status, 200, "{friend:?}");
     }
+}
+
+#[tokio::test]
+async fn grants_are_listed_by_fingerprint_and_outlive_their_end() {
+    let sandbox = sandbox_with(json!({}));
+    let first = tokens(&sandbox).await;
+    let second = refresh(&sandbox, &first.text("refresh_token")).await;
+    register(&sandbox, "other", json!({ "auto_consent": "grace" }));
+    let password = [("grant_type", "password"), ("username", "grace"), ("password", "sandbox")];
+    as_client(&sandbox, "other", "/token", &password).await;
+    let listed = |query: &'static str| {
+        let sandbox = sandbox.clone();
+        async move { send(&sandbox, "GET", &format!("/admin/grants{query}"), &[], "").await }
+    };
+    let all = listed("").await;
+    assert!(!all.body.contains("sbx_rt_"));
+    assert_eq!(all.json().as_array().unwrap().len(), 2);
+    let of_ada = listed("?user=ada&client_id=app").await.json();
+    assert_eq!(of_ada.as_array().unwrap().len(), 1);
+    assert_eq!((&of_ada[0]["alive"], &of_ada[0]["grant_type"]), (&json!(true), &json!("authorization_code")));
+    assert_eq!(of_ada[0]["refresh_tokens"].as_array().unwrap().len(), 2);
+    assert_eq!(of_ada[0]["usable_refresh_tokens"].as_array().unwrap().len(), 1);
+    for nobody in ["?user=ada&client_id=other", "?user=Ada", "?client_id=ap"] {
+        assert_eq!(listed(nobody).await.json(), json!([]));
+    }
+    assert_eq!(listed("?usr=ada").await.status, 400);
+
+    as_app(&sandbox, "/revoke", &[("token", &second.text("refresh_token"))]).await;
+    let dead = listed("?user=ada").await.json();
+    assert_eq!((&dead[0]["alive"], &dead[0]["usable_refresh_tokens"]), (&json!(false), &json!([])));
+    assert_eq!(dead[0]["refresh_tokens"].as_array().unwrap().len(), 2);
+    let shown = sandbox.log().last().unwrap().refresh_token.clone().unwrap();
+    assert!(dead[0]["refresh_tokens"].as_array().unwrap().contains(&json!(shown)));
+    assert_eq!(listed("?user=grace").await.json()[0]["alive"], true);
 }

@@ -149,3 +149,13 @@ async fn a_request_in_a_form_is_an_authorization_request_too() {
     let not_a_form = send(&sandbox, "POST", "/authorize", &[("content-type", "application/json")], "{}").await;
     assert_eq!(not_a_form.status, 400);
 }
+
+#[tokio::test]
+async fn extra_callback_parameters_come_with_the_code_only() {
+    let sandbox = sandbox_with(json!({ "callback_params": { "realmId": "42", "note": "a&b" } }));
+    let answer = authorize(&sandbox, &[]).await;
+    assert_eq!(answer.redirect_parameter("realmId").as_deref(), Some("42"));
+    assert_eq!(answer.redirect_parameter("note").as_deref(), Some("a&b"));
+    assert!(answer.redirect_parameter("code").is_some() && answer.redirect_parameter("state").is_some());
+    assert_eq!(authorize(&sandbox, &[("scope", "x")]).await.redirect_parameter("realmId"), None);
+}

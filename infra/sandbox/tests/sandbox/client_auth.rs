@@ -100,3 +100,24 @@ async fn malformed_token_requests_get_the_error_of_the_rfc() {
     as_app(&sandbox, "/token", &[GRANT, ("x", &oversized)]).await.assert_error(400, "invalid_request");
     assert_eq!(send(&sandbox, "GET", "/token", &[], "").await.status, 405);
 }
+
+#[tokio::test]
+async fn several_secrets_count_at_once_and_the_log_tells_them_apart() {
+    let sandbox = sandbox_with(json!({ "client_secrets": ["n3w"] }));
+    for secret in ["s3cret", "n3w"] {
+        assert_eq!(with_header(&sandbox, &basic("app", secret), &[GRANT]).await.status, 200);
+    }
+    with_header(&sandbox, &basic("app", "other"), &[GRANT]).await.assert_error(401, "invalid_client");
+    register(&sandbox, "app", json!({ "client_secret": null, "client_secrets": ["n3w"] }));
+    with_header(&sandbox, &basic("app", "s3cret"), &[GRANT]).await.assert_error(401, "invalid_client");
+    post_form(&sandbox, "/token", &[GRANT, ("client_id", "app")]).await.assert_error(401, "invalid_client");
+    let body = [GRANT, ("client_id", "app"), ("client_secret", "n3w")];
+    assert_eq!(post_form(&sandbox, "/token", &body).await.status, 200);
+    let used: Vec<_> = sandbox.log().into_iter().map(|entry| entry.client_secret).collect();
+    // printf n3w | sha256sum
+    assert_eq!((used[1].as_deref(), &used[5]), (Some("1dd4d43658e2"), &used[1]));
+    assert!(used[0].is_some() && used[0] != used[1] && used[0] == used[3] && used[4].is_none());
+    let list = send(&sandbox, "GET", "/admin/clients", &[], "").await;
+    assert!(!list.body.contains("n3w"));
+    assert_eq!((&list.json()[0]["has_secret"], &list.json()[0]["secret_count"]), (&json!(true), &json!(1)));
+}

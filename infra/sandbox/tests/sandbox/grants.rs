@@ -58,3 +58,17 @@ async fn userinfo_gives_the_claims_of_the_granted_scopes() {
     let refused = get_as(&sandbox, "/userinfo", &machine.text("access_token")).await;
     refused.assert_error(403, "insufficient_scope");
 }
+
+#[tokio::test]
+async fn every_name_on_the_consent_page_is_another_subject() {
+    let sandbox = sandbox_with(json!({ "auto_consent": null }));
+    let mut subjects = std::collections::BTreeSet::new();
+    for name in ["ada", "Ada", "zoë", "zo%C3%AB", "a b", "a+b"] {
+        let decided = authorize_parameters(&[("decision", "allow"), ("username", name)]);
+        let code = post_form(&sandbox, "/authorize", &decided).await.redirect_parameter("code").unwrap();
+        let token = redeem(&sandbox, &code).await.text("access_token");
+        let info = get_as(&sandbox, "/userinfo", &token).await;
+        assert_eq!((info.status.as_u16(), info.text("name").as_str()), (200, name));
+        assert!(subjects.insert(info.text("sub")), "{name}");
+    }
+}

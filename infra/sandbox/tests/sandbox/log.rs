@@ -56,3 +56,16 @@ async fn refused_clients_and_methods_are_logged_too() {
     assert_eq!((log[1].status, log[1].client_id.as_deref()), (401, Some("app")));
     assert_eq!(log[2].status, 405);
 }
+
+#[tokio::test]
+async fn a_token_request_is_logged_with_type_scope_and_name_but_not_the_password() {
+    let sandbox = sandbox_with(json!({}));
+    let ask = [("grant_type", "password"), ("username", "grace"), ("password", "pl4nted"), ("scope", "read write")];
+    as_app(&sandbox, "/token", &ask).await.assert_error(400, "invalid_grant");
+    let log = sandbox.log();
+    assert_eq!(log[0].content_type.as_deref(), Some("application/x-www-form-urlencoded"));
+    assert_eq!((log[0].scope.as_deref(), log[0].username.as_deref()), (Some("read write"), Some("grace")));
+    assert!(log[0].client_secret.as_ref().is_some_and(|secret| secret.len() == 12));
+    let written = serde_json::to_string(&log).unwrap() + &format!("{log:?}");
+    assert!(!written.contains("pl4nted") && !written.contains("s3cret"));
+}

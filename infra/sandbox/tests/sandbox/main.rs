@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod admin;
 #[cfg(test)]
+mod api;
+#[cfg(test)]
 mod authorize;
 #[cfg(test)]
 mod client_auth;
@@ -24,3 +26,11 @@ mod persistence;
 mod refresh;
 #[cfg(test)]
 mod revoke;
+#[cfg(test)]
+mod scopes;
+#[cfg(test)]
+mod scripted;
+#[cfg(test)]
+mod token_request;
+#[cfg(test)]
+mod token_response;
