@@ -6,19 +6,22 @@ use tokio::time::Instant;
 
 use super::Broker;
 use super::complete_flow::problem_of;
+use super::diagnose::{Facts, advised, step_of};
+use super::inputs::Inputs;
+use super::new_grant::{NewGrant, only_tokens};
 use super::receive_callback::Parked;
 use crate::error::{Error, Result};
-use crate::model::client::{Client, GrantType};
-use crate::model::credential::{Account, AccountKind, Credential, CredentialKind, CredentialStatus, Schedule};
+use crate::model::client::{Client, GrantType, Resolved};
+use crate::model::credential::{Account, Credential};
 use crate::model::flow::{Flow, FlowStatus};
 use crate::model::ids::CredentialId;
 use crate::model::token_set::TokenSet;
-use crate::outbound::{Limits, OAuthHttp, OutboundRequest};
+use crate::outbound::{Limits, OutboundRequest};
 use crate::protocol::id_token::{self, Expected};
-use crate::protocol::token::{TokenAnswer, TokenEndpoint, TokenFailure};
+use crate::protocol::token::TokenAnswer;
+use crate::refresh::ask::{Answer, Grant, KnownSecret};
 use crate::refresh::{FUNCTION_TIMEOUT_SECONDS, persist};
 use crate::store::Completion;
-use crate::vault::Place;
 
 /// How long after its beginning a call may still begin an exchange: 10 s for the answer and 5 s for our writes remain.
 const CLAIM_WITHIN: std::time::Duration = std::time::Duration::from_secs(5);
@@ -30,8 +33,13 @@ struct Claimed<'a> {
     flow: &'a Flow,
     client: &'a Client,
     parked: Parked,
+    inputs: Inputs,
+    resolved: Resolved,
+    secrets: Vec<KnownSecret>,
     /// The issuer's keys, when an ID token is to be verified with them.
     keys: Option<JwkSet>,
+    /// The credential whose grant is replaced, and what it has.
+    target: Option<(Credential, TokenSet)>,
 }
 
 impl Broker {
@@ -50,7 +58,10 @@ impl Broker {
         let client = client.filter(|client| client.version == flow.client_version).ok_or_else(changed)?;
         // Everything that can fail comes before the code is sent.
         let parked = self.open_parked(flow).await?;
-        let secrets = self.engine().client_secrets(&client).await?;
+        let inputs = Inputs { shown: flow.variables.clone(), secret: self.open_inputs(flow.inputs.as_ref(), flow.id.as_str()).await? };
+        let resolved = self.resolve_inputs(&client, &inputs, "")?;
+        let secrets = self.engine().secrets_for(&client, &resolved, &inputs.secret).await?;
+        let target = self.target_of(flow).await?;
         let keys = match &client.jwks_uri {
             Some(uri) if asks_openid(flow) => Some(self.fetch_keys(uri).await?),
             _ => None,
@@ -66,16 +77,12 @@ impl Broker {
         if !self.store().claim_exchange(flow, until, now).await? {
             return Err(in_progress());
         }
-        let claimed = Claimed { flow, client: &client, parked, keys };
-        match self.redeem(&claimed, secrets.first()).await {
+        let claimed = Claimed { flow, client: &client, parked, inputs, resolved, secrets, keys, target };
+        match self.redeem(&claimed).await {
             Ok(credential) => Ok(credential),
-            Err(Failure::NotSent) => {
+            Err(Failure::NotSent(error)) => {
                 self.store().release_exchange(flow).await?;
-                Err(Error::ProviderUnavailable { what: "its token endpoint could not be reached", retry_after: None })
-            }
-            Err(Failure::Later(retry_after)) => {
-                self.store().release_exchange(flow).await?;
-                Err(Error::ProviderUnavailable { what: "it asked to come again later", retry_after })
+                Err(error)
             }
             Err(Failure::Final(error)) => {
                 self.store().fail_flow(flow, FlowStatus::Exchanging, problem_of(&error), self.now()).await?;
@@ -84,55 +91,80 @@ impl Broker {
         }
     }
 
-    async fn redeem(
-        &self,
-        claimed: &Claimed<'_>,
-        client_secret: Option<&crate::secret::Secret<String>>,
-    ) -> Result<Credential, Failure> {
-        let Claimed { flow, client, parked, .. } = claimed;
-        let settings = &client.settings;
-        let client_id = settings.client_id.as_deref().ok_or(Error::Internal("an active client lacks its client_id"))?;
-        let origin = settings.token_origin().ok_or(Error::Internal("an active client lacks its endpoint"))?;
-        let extra = settings.token_params();
-        let endpoint = TokenEndpoint {
-            // The endpoint that was pinned when the flow started.
-            url: &flow.token_endpoint,
-            client_id,
-            client_secret,
-            auth_method: settings.auth_method(),
-            extra: &extra,
+    async fn redeem(&self, claimed: &Claimed<'_>) -> Result<Credential, Failure> {
+        let Claimed { flow, client, parked, inputs, resolved, secrets, .. } = claimed;
+        let secret = |key: &str| inputs.secret.get(key).ok_or(Error::Internal("a flow lacks what its grant needs"));
+        let grant = match flow.grant {
+            GrantType::AuthorizationCode | GrantType::RefreshToken => Grant::Code {
+                code: &parked.code,
+                verifier: flow.pkce.then_some(&parked.verifier),
+                redirect_uri: &flow.redirect_uri,
+            },
+            GrantType::ClientCredentials => Grant::ClientCredentials { scopes: &flow.requested_scopes },
+            GrantType::Password => Grant::Password {
+                username: secret("username")?,
+                password: secret("password")?,
+                scopes: &flow.requested_scopes,
+            },
         };
-        let http = OAuthHttp::new(self.outbound(), &origin);
-        let verifier = flow.pkce.then_some(&parked.verifier);
-        let answer = endpoint.exchange_code(&http, &parked.code, verifier, &flow.redirect_uri).await;
-        let (status, retry_after) = http.outcome().map_or((0, None), |outcome| (outcome.status, outcome.retry_after));
-        // Documented as not processed (RFC 6585 §4, RFC 9110 §15.6.4): the code is still good.
-        if answer.is_err() && (status == 429 || (status == 503 && retry_after.is_some())) {
-            return Err(Failure::Later(retry_after));
-        }
-        let answer = answer.map_err(|failure| match failure {
-            TokenFailure::Refused("invalid_grant") => Failure::Final(Error::GrantRejected),
-            TokenFailure::Refused("temporarily_unavailable") => Failure::Later(retry_after),
-            TokenFailure::Refused("server_error") => {
-                Failure::Final(Error::ProviderUnavailable { what: "it failed over the code", retry_after })
+        let step = step_of(flow.grant);
+        let began = self.now();
+        // The endpoints that were pinned when the flow started: the client's version is still the same.
+        let asked = self.engine().ask(client, resolved, secrets, &resolved.origins(), &grant).await?;
+        let advise = |error: Error| {
+            let facts = Facts { redirect_uri: Some(&flow.redirect_uri), pkce: flow.pkce, ..Facts::of(client, resolved) };
+            advised(error, step, &asked.exchanges, &flow.requested_scopes, &facts)
+        };
+        let code = flow.grant == GrantType::AuthorizationCode;
+        let answer = match asked.answer {
+            Answer::Tokens(answer) => *answer,
+            Answer::GrantRefused => return Err(Failure::Final(advise(Error::GrantRejected))),
+            Answer::ClientRefused { error, status } => {
+                return Err(Failure::Final(advise(Error::ClientRejected { error, status: Some(status) })));
             }
-            TokenFailure::Refused(error) => Failure::Final(Error::ClientRejected { error, status: Some(status) }),
-            TokenFailure::Transport(error) if !error.maybe_processed() && status == 0 => Failure::NotSent,
-            TokenFailure::Transport(_) if status >= 500 || status == 0 => Failure::Final(Error::ProviderUnavailable {
-                what: "its answer to the code was lost",
-                retry_after: None,
-            }),
-            TokenFailure::Transport(_) | TokenFailure::NotOAuth => {
-                Failure::Final(Error::ProviderMisbehaved("the token endpoint answered something that is not OAuth"))
+            Answer::Misbehaved(what) => return Err(Failure::Final(advise(Error::ProviderMisbehaved(what)))),
+            // Documented as not processed: the code is still good.
+            Answer::Later { retry_after } => {
+                let error = Error::ProviderUnavailable { what: "it asked to come again later", retry_after };
+                return Err(Failure::NotSent(advise(error)));
             }
-        })?;
-        // RFC 6749 §7.1: a token of a type that cannot be used must not be used. Other odd names mean bearer.
-        if ["dpop", "mac", "pop"].contains(&answer.token_type.to_ascii_lowercase().as_str()) {
-            return Err(Failure::Final(Error::ProviderMisbehaved("it issued a token that is not a bearer token")));
-        }
+            Answer::NotSent => {
+                let error =
+                    Error::ProviderUnavailable { what: "its token endpoint could not be reached", retry_after: None };
+                return Err(Failure::NotSent(advise(error)));
+            }
+            Answer::Unknown => {
+                let error = advise(Error::ProviderUnavailable { what: "its answer was lost", retry_after: None });
+                return Err(if code { Failure::Final(error) } else { Failure::NotSent(error) });
+            }
+        };
         // Tokens are not used or stored before the ID token that came with them was verified.
-        let account = self.verify_id_token(claimed, client_id, &answer).await?;
-        Ok(self.store_tokens(flow, client, origin, answer, account).await?)
+        let account = match self.verify_id_token(claimed, &resolved.client_id, &answer).await {
+            Ok(Some(account)) => Ok(Some(account)),
+            Ok(None) => Ok(self.ask_account(client, resolved, inputs, &answer.access_token).await),
+            Err(error) => Err(error),
+        };
+        let new = NewGrant {
+            project: &flow.project,
+            owner: &flow.owner,
+            client,
+            grant: flow.grant,
+            requested_scopes: &flow.requested_scopes,
+            inputs: inputs.clone(),
+            bound_origin: resolved.origins(),
+            account: account.as_ref().ok().cloned().flatten(),
+            extra: parked.callback.clone(),
+        };
+        if let Err(error) = account {
+            self.end_grant_quietly(&new, only_tokens(answer.access_token, answer.refresh_token, resolved.origins())).await;
+            return Err(Failure::Final(error));
+        }
+        let stored = match &claimed.target {
+            None => self.store_credential(flow, &new, answer).await?,
+            Some((base, old)) => self.replace_in_place(flow, &new, base, old, answer).await?,
+        };
+        self.engine().record(&stored, stored.fence, "exchange", began, &asked.exchanges, None).await;
+        Ok(self.learn_expiry(client, resolved, stored).await)
     }
 
     /// When `openid` was asked, an ID token must be there and must be ours (OpenID Connect Core §3.1.3.7).
@@ -169,77 +201,10 @@ impl Broker {
     }
 
     /// Tokens first, then the credential that points at them: a crash in between leaves a secret that nothing names.
-    async fn store_tokens(
-        &self,
-        flow: &Flow,
-        client: &Client,
-        bound_origin: String,
-        answer: TokenAnswer,
-        account: Option<Account>,
-    ) -> Result<Credential> {
-        let now = self.now();
-        let refreshable = answer.refresh_token.is_some();
-        let schedule = Schedule::plan(now, answer.expires_in, client.settings.refresh.default_lifetime, refreshable);
-        // RFC 6749 §5.1: without scope in the answer, what was asked is granted.
-        let granted = answer.scopes.clone().unwrap_or_else(|| flow.requested_scopes.clone());
-        let tokens = TokenSet {
-            access_token: answer.access_token,
-            refresh_token: answer.refresh_token,
-            token_type: answer.token_type,
-            expires_at: schedule.at_exp.and_then(chrono::DateTime::from_timestamp_millis),
-            scopes: granted.clone(),
-            generation: 1,
-            bound_origin: bound_origin.clone(),
-            extra: serde_json::Map::new(),
-            inputs: crate::model::token_set::SecretInputs::new(),
-        };
-        let (id, attempt) = (CredentialId::generate(), uuid::Uuid::new_v4().to_string());
-        let place = Place::new(flow.project.as_str(), id.as_str());
-        let document = tokens.to_document();
-        let cur = persist(|| self.vault().stage(&place, &attempt, &document)).await?;
-        let mut credential = Credential {
-            id,
-            project: flow.project.clone(),
-            name: flow.name.clone(),
-            owner: flow.owner.clone(),
-            kind: CredentialKind::Oauth,
-            client: Some(flow.client.clone()),
-            grant: GrantType::AuthorizationCode,
-            variables: Default::default(),
-            projects: Vec::new(),
-            labels: Default::default(),
-            external_id: None,
-            created_at: now,
-            status: CredentialStatus::Active,
-            status_reason: None,
-            requested_scopes: flow.requested_scopes.clone(),
-            granted_scopes: granted,
-            account,
-            account_kind: AccountKind::default(),
-            bound_origin,
-            refreshable,
-            suspended_from: None,
-            granted_at: Some(now),
-            refresh_expires_at: None,
-            learned_lifetime: None,
-            detached: false,
-            evidence: None,
-            generation: 1,
-            attempt,
-            cur,
-            prev: None,
-            prev_until: None,
-            fence: 0,
-            lease: None,
-            intent: None,
-            issued_at: now.timestamp_millis(),
-            at_exp: schedule.at_exp,
-            refresh_after: schedule.refresh_after,
-            fails: 0,
-            backoff_until: None,
-            written_until: 0,
-            last_refreshed_at: None,
-        };
+    async fn store_credential(&self, flow: &Flow, new: &NewGrant<'_>, answer: TokenAnswer) -> Result<Credential> {
+        let (id, now) = (CredentialId::generate(), self.now());
+        let staged = self.stage_grant(&flow.project, &id, new.tokens(answer, 1, now)).await?;
+        let mut credential = new.credential(id, flow.name.clone(), &staged, now);
         for number in 2.. {
             match persist(|| self.store().complete_flow(flow, &credential, now)).await? {
                 Completion::Done => {
@@ -248,7 +213,10 @@ impl Broker {
                 }
                 Completion::NameTaken if number < NAMES => credential.name = format!("{} ({number})", flow.name),
                 Completion::NameTaken => credential.name = format!("{} ({})", flow.name, credential.id),
-                Completion::Lost => return Err(Error::Internal("the flow was ended while its code was exchanged")),
+                Completion::Lost => {
+                    self.end_grant_quietly(new, staged.tokens).await;
+                    return Err(Error::Internal("the flow was ended while its code was exchanged"));
+                }
             }
         }
         Err(Error::Internal("there are no more names"))
@@ -270,10 +238,8 @@ fn asks_openid(flow: &Flow) -> bool {
 
 /// How an exchange failed.
 enum Failure {
-    /// The code was surely not sent, and can still be.
-    NotSent,
-    /// The code was surely not processed, and can be sent again.
-    Later(Option<std::time::Duration>),
+    /// What was to be presented was surely not processed, and can be sent again.
+    NotSent(Error),
     /// The flow is over.
     Final(Error),
 }

@@ -1,7 +1,10 @@
 //! A flow: one authorization request in flight (RFC 6749 §4.1.1).
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
+use super::client::GrantType;
 use super::ids::{ClientId, CredentialId, FlowId, ProjectId, SessionId};
 use super::session::Binding;
 use crate::clock::Timestamp;
@@ -53,6 +56,21 @@ pub struct Flow {
     pub client_version: u64,
     /// The key in the redirect URI; a callback at another client's redirect URI is refused.
     pub client_key: String,
+    /// The grant that will be used; one that needs no redirect is parked at once.
+    #[serde(default)]
+    pub grant: GrantType,
+    /// The credential whose grant is replaced; absent: a new one is made.
+    #[serde(default)]
+    pub target: Option<CredentialId>,
+    /// Whether another account than before may take the place.
+    #[serde(default)]
+    pub allow_account_change: bool,
+    /// What was given for the client's variables and is no secret.
+    #[serde(default)]
+    pub variables: BTreeMap<String, String>,
+    /// What was given and is a secret, sealed until the exchange.
+    #[serde(default)]
+    pub inputs: Option<Sealed>,
     /// The issuer to compare `iss` with (RFC 9207), when it is known.
     pub issuer: Option<String>,
     /// Whether the authorization server promised `iss`.

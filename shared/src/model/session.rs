@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::ids::{ClientId, FlowId, ProjectId, SessionId};
+use super::ids::{ClientId, CredentialId, FlowId, ProjectId, SessionId};
 use crate::clock::Timestamp;
+use crate::vault::root_key::Sealed;
 
 /// Where the code is exchanged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, utoipa::ToSchema)]
@@ -25,6 +26,12 @@ pub struct Offer {
     pub client: ClientId,
     /// Scopes fixed for this client; `None`: those of the session, or the person's choice.
     pub scopes: Option<Vec<String>>,
+    /// Values that the backend fixed for this client and that are no secrets.
+    #[serde(default)]
+    pub variables: BTreeMap<String, String>,
+    /// Values that it fixed and that are, sealed.
+    #[serde(default)]
+    pub inputs: Option<Sealed>,
 }
 
 /// A connect session. Nothing of it can be supplied or overridden by the browser.
@@ -46,6 +53,12 @@ pub struct Session {
     pub scopes: Option<Vec<String>>,
     /// Optional scopes that are ticked at first.
     pub suggested_scopes: Vec<String>,
+    /// The credential whose grant will be replaced; absent: a new one is made.
+    #[serde(default)]
+    pub credential: Option<CredentialId>,
+    /// Whether another account than before may take the place.
+    #[serde(default)]
+    pub allow_account_change: bool,
     /// Extra authorization parameters such as `login_hint`.
     pub authorization_params: BTreeMap<String, String>,
     /// Where the browser goes afterwards; `None`: a page of ours.

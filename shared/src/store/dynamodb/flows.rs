@@ -50,7 +50,7 @@ impl DynamoDbStore {
             writes.push(update(
                 &self.table,
                 key(flow_pk(&flow.project, previous), META.to_owned()),
-                "SET #status = :voided REMOVE parked",
+                "SET #status = :voided REMOVE parked, inputs",
                 "#status IN (:pending, :failed, :voided)",
                 values([(":voided", text("voided")), (":pending", text("pending")), (":failed", text("failed"))]),
             )?);
@@ -118,7 +118,7 @@ impl DynamoDbStore {
             condition.push_str(" AND expires_ms > :now");
             values.insert(":now".to_owned(), number(now.timestamp_millis()));
         }
-        self.change_flow(flow, "SET #status = :failed, problem = :problem REMOVE parked", &condition, values).await
+        self.change_flow(flow, "SET #status = :failed, problem = :problem REMOVE parked, inputs", &condition, values).await
     }
 
     pub(super) async fn claim_exchange(&self, flow: &Flow, until: Timestamp, now: Timestamp) -> StoreResult<bool> {

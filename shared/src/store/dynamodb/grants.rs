@@ -92,7 +92,7 @@ impl DynamoDbStore {
         ]);
         let condition = flows::held(flow, "#status = :exchanging", &mut completion);
         let change =
-            "SET #status = :completed, credential = :credential, completed_at = :now REMOVE parked, exchange_until";
+            "SET #status = :completed, credential = :credential, completed_at = :now REMOVE parked, inputs, exchange_until";
         update(&self.table, key(flow_pk(&flow.project, &flow.id), META.to_owned()), change, &condition, completion)
     }
 
