@@ -8,3 +8,4 @@ pub mod principal;
 pub mod project;
 pub mod session;
 pub mod token_set;
+pub mod variable;
