@@ -10,3 +10,4 @@ pub mod project;
 pub mod raw_value;
 pub mod session;
 pub mod token_set;
+pub mod variable;

@@ -6,4 +6,5 @@ pub mod discovery;
 pub mod id_token;
 pub mod pkce;
 pub mod scope;
+pub mod template;
 pub mod token;

@@ -1,0 +1,147 @@
+//! What a superuser may define.
+
+use std::collections::BTreeSet;
+
+use super::accept::{conform, normal_form};
+use super::{Variable, VariableKind, VariableSource, Visibility, compile};
+use crate::error::FieldError;
+use crate::protocol::template::is_key;
+
+/// The most variables of a client, and the most choices of one.
+const MAX_VARIABLES: usize = 50;
+const MAX_CHOICES: usize = 200;
+/// The longest label, help and pattern (characters).
+const MAX_LABEL: usize = 256;
+const MAX_HELP: usize = 2000;
+const MAX_PATTERN: usize = 500;
+
+/// Keys whose values come from the flow, the grant or the answers: a variable of that name could be mistaken for them.
+const RESERVED: [&str; 21] = [
+    "access_token",
+    "client_assertion",
+    "client_assertion_type",
+    "client_id",
+    "client_secret",
+    "code",
+    "code_challenge",
+    "code_challenge_method",
+    "code_verifier",
+    "expires_at",
+    "expires_in",
+    "grant_type",
+    "id_token",
+    "nonce",
+    "password",
+    "redirect_uri",
+    "refresh_token",
+    "response_type",
+    "scope",
+    "state",
+    "username",
+];
+
+/// What is wrong with a definition: the JSON Pointer below the variable, a stable code, and what would be right.
+pub fn check_definition(variable: &Variable) -> Vec<(&'static str, &'static str, String)> {
+    let mut wrong = Vec::new();
+    let mut refuse = |pointer, code, detail: &str| wrong.push((pointer, code, detail.to_owned()));
+
+    if !is_key(&variable.key) {
+        refuse("/key", "not_a_key", "A key has 1 to 64 letters, digits, `_`, `.` or `-`.");
+    } else if RESERVED.contains(&variable.key.as_str()) {
+        refuse("/key", "reserved_key", "The broker supplies this value itself; choose another key.");
+    }
+    for (pointer, text, longest) in [("/label", &variable.label, MAX_LABEL), ("/help", &variable.help, MAX_HELP)] {
+        let Some(text) = text else { continue };
+        if let Some((code, detail)) = words(text, longest) {
+            refuse(pointer, code, &detail);
+        }
+    }
+    check_pattern(variable, &mut refuse);
+    check_choices(variable, &mut refuse);
+    if let Some(default) = &variable.default {
+        if variable.secret {
+            refuse("/default", "secret_default", "A secret has no default: a default is shown to everybody.");
+        } else if variable.required && default.trim().is_empty() {
+            refuse("/default", "empty", "The default of a required variable must not be empty; leave it out.");
+        } else if let Err((code, detail)) = conform(variable, default) {
+            refuse("/default", code, &detail);
+        }
+    }
+    if variable.secret && variable.visibility == Visibility::Fixed && variable.source == VariableSource::Person {
+        refuse("/visibility", "secret_fixed", "A secret that no person gives has the source `client`.");
+    }
+    wrong
+}
+
+/// What is wrong with the variables of a client, with JSON Pointers below the list.
+pub fn check_definitions(variables: &[Variable]) -> Vec<FieldError> {
+    if variables.len() > MAX_VARIABLES {
+        let detail = format!("There may be at most {MAX_VARIABLES} variables.");
+        return vec![FieldError { pointer: String::new(), code: "too_many", detail }];
+    }
+    let mut wrong = Vec::new();
+    let mut seen = BTreeSet::new();
+    for (index, variable) in variables.iter().enumerate() {
+        let at = |(pointer, code, detail)| FieldError { pointer: format!("/{index}{pointer}"), code, detail };
+        wrong.extend(check_definition(variable).into_iter().map(at));
+        if !seen.insert(variable.key.as_str()) {
+            wrong.push(at(("/key", "duplicate_key", "Another variable has this key.".to_owned())));
+        }
+    }
+    wrong
+}
+
+fn check_pattern(variable: &Variable, refuse: &mut impl FnMut(&'static str, &'static str, &str)) {
+    let Some(pattern) = &variable.pattern else { return };
+    if !variable.choices.is_empty() {
+        refuse("/pattern", "pattern_with_choices", "The choices say what is allowed; leave the pattern out.");
+    } else if matches!(variable.kind, VariableKind::Integer | VariableKind::Boolean) {
+        // JSON Schema applies `pattern` to strings alone (Validation §6.3.3).
+        refuse("/pattern", "pattern_not_for_text", "A pattern is for text: give the variable the type `string`.");
+    } else if pattern.chars().count() > MAX_PATTERN {
+        refuse("/pattern", "too_long", &format!("It must have at most {MAX_PATTERN} characters."));
+    } else if compile(pattern).is_none() {
+        let rule = "It is not a regular expression that is small and read alike everywhere: no look-around, inline \
+                    flags, named groups or Unicode classes.";
+        refuse("/pattern", "not_a_pattern", rule);
+    }
+}
+
+fn check_choices(variable: &Variable, refuse: &mut impl FnMut(&'static str, &'static str, &str)) {
+    if variable.choices.len() > MAX_CHOICES {
+        return refuse("/choices", "too_many", &format!("There may be at most {MAX_CHOICES} choices."));
+    }
+    let mut seen = BTreeSet::new();
+    for choice in &variable.choices {
+        match normal_form(variable.kind, &choice.value) {
+            Err((code, detail)) => refuse("/choices", code, &detail),
+            Ok(value) if value != choice.value => {
+                refuse(
+                    "/choices",
+                    "not_normal",
+                    "A choice is written as it is kept: no trailing slash, lower case host.",
+                );
+            }
+            Ok(_) => {}
+        }
+        if !seen.insert(choice.value.as_str()) {
+            refuse("/choices", "duplicate_choice", "A value is there twice.");
+        }
+        if let Some((code, detail)) = choice.label.as_ref().and_then(|label| words(label, MAX_LABEL)) {
+            refuse("/choices", code, &detail);
+        }
+    }
+}
+
+/// What is wrong with words for people.
+fn words(text: &str, longest: usize) -> Option<(&'static str, String)> {
+    if text.trim().is_empty() {
+        Some(("empty", "It must not be empty.".to_owned()))
+    } else if text.chars().count() > longest {
+        Some(("too_long", format!("It must have at most {longest} characters.")))
+    } else if text.chars().any(char::is_control) {
+        Some(("control_character", "It must not contain control characters.".to_owned()))
+    } else {
+        None
+    }
+}
