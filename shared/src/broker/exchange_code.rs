@@ -101,6 +101,7 @@ impl Broker {
             client_secret,
             auth_method: settings.auth_method(),
             extra: &extra,
+            scope_separator: settings.scopes.separator.as_deref(),
         };
         let http = OAuthHttp::new(self.outbound(), &origin);
         let verifier = flow.pkce.then_some(&parked.verifier);

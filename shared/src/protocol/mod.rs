@@ -1,8 +1,13 @@
 //! The protocol, pure: no `async`, no clock, no network. One RFC topic per file.
 
 pub mod authorization;
+pub mod dialect;
 pub mod discovery;
+pub mod exchange;
 pub mod id_token;
+pub mod introspection;
 pub mod pkce;
+pub mod redact;
+pub mod revocation;
 pub mod scope;
 pub mod token;

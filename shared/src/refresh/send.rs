@@ -53,6 +53,7 @@ impl Engine {
                 client_secret,
                 auth_method: client.settings.auth_method(),
                 extra: &extra,
+                scope_separator: client.settings.scopes.separator.as_deref(),
             };
             let http = OAuthHttp::new(&self.outbound, &obtained.tokens.bound_origin);
             let result = endpoint.refresh(&http, &obtained.refresh_token).await;
