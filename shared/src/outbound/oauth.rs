@@ -1,7 +1,11 @@
 //! The adapter through which the oauth2 crate reaches a token endpoint.
 
+mod expiry;
+mod extra;
+mod record;
 mod wire;
 
+use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Mutex, PoisonError};
@@ -10,20 +14,36 @@ use std::time::Duration;
 use chrono::DateTime;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use oauth2::{AsyncHttpClient, HttpRequest, HttpResponse};
-use url::{Origin, Url};
+use url::{Origin, Url, form_urlencoded};
 
 use super::policy::parse_origin;
 use super::{Limits, Outbound, OutboundError, OutboundRequest, UrlRefusal};
+use crate::clock::Timestamp;
+use crate::protocol::dialect::{TokenRequestDialect, TokenResponseDialect, WireRequest, encode};
+use crate::protocol::exchange::Exchange;
+use crate::secret::Secret;
 
 /// Sends token requests for the oauth2 crate, to one origin only, and shows the crate RFC 6749 whatever the wire said.
 ///
-/// One value serves one token request: [`OAuthHttp::outcome`] is about the last answer.
-#[derive(Debug)]
+/// The crate builds every request by the book; the dialect of the client turns it into what the provider wants, and the
+/// answer back. One value serves one token request: [`OAuthHttp::outcome`] and [`OAuthHttp::record`] are about the last.
 pub struct OAuthHttp<'a> {
     outbound: &'a Outbound,
     /// `None` when the bound origin is not an origin: then nothing may be sent.
     bound: Option<Origin>,
+    request: TokenRequestDialect,
+    response: TokenResponseDialect,
+    now: Option<Timestamp>,
+    hidden: Vec<Secret<String>>,
     outcome: Mutex<Option<Outcome>>,
+    record: Mutex<Option<Exchange>>,
+}
+
+// A rendered dialect may hold secret variables.
+impl fmt::Debug for OAuthHttp<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OAuthHttp").field("outcome", &self.outcome()).finish_non_exhaustive()
+    }
 }
 
 /// What the wire said, before it was translated: for telling "try later" and "unknown" from "refused".
@@ -39,7 +59,39 @@ impl<'a> OAuthHttp<'a> {
     /// An adapter for a secret bound to `bound_origin` (such as `https://as.example.com`): a request to any other origin
     /// is refused with [`UrlRefusal::OriginNotBound`], so an edited endpoint never receives the secret.
     pub fn new(outbound: &'a Outbound, bound_origin: &str) -> Self {
-        Self { outbound, bound: parse_origin(bound_origin).ok(), outcome: Mutex::new(None) }
+        Self {
+            outbound,
+            bound: parse_origin(bound_origin).ok(),
+            request: TokenRequestDialect::default(),
+            response: TokenResponseDialect::default(),
+            now: None,
+            hidden: Vec::new(),
+            outcome: Mutex::new(None),
+            record: Mutex::new(None),
+        }
+    }
+
+    /// The same adapter for a provider with a dialect, whose variables are in it already. The `url` and `auth` of a
+    /// `refresh_request` are the caller's to use: the crate is given the address and the method.
+    #[must_use]
+    pub fn with_dialect(mut self, request: &TokenRequestDialect, response: &TokenResponseDialect) -> Self {
+        self.request = request.clone();
+        self.response = response.clone();
+        self
+    }
+
+    /// The same adapter, told the time: without it, an absolute `expires_at` cannot be understood.
+    #[must_use]
+    pub fn at(mut self, now: Timestamp) -> Self {
+        self.now = Some(now);
+        self
+    }
+
+    /// The same adapter, told further secrets that an answer may repeat and a record must not: those of the variables.
+    #[must_use]
+    pub fn hiding(mut self, secrets: Vec<Secret<String>>) -> Self {
+        self.hidden = secrets;
+        self
     }
 
     /// What the last call got from the wire; `None` when no complete answer came.
@@ -47,8 +99,14 @@ impl<'a> OAuthHttp<'a> {
         *self.outcome.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn remember(&self, outcome: Option<Outcome>) {
+    /// The last call as it may be kept: without secrets. `None` before the first one.
+    pub fn record(&self) -> Option<Exchange> {
+        self.record.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn remember(&self, outcome: Option<Outcome>, record: Exchange) {
         *self.outcome.lock().unwrap_or_else(PoisonError::into_inner) = outcome;
+        *self.record.lock().unwrap_or_else(PoisonError::into_inner) = Some(record);
     }
 
     fn check_bound(&self, url: &str) -> Result<Url, UrlRefusal> {
@@ -57,27 +115,44 @@ impl<'a> OAuthHttp<'a> {
     }
 
     async fn exchange(&self, request: HttpRequest) -> Result<HttpResponse, OAuthHttpError> {
-        self.remember(None);
-        let (head, body) = request.into_parts();
-        let url = self.check_bound(&head.uri.to_string()).map_err(OutboundError::from)?;
-        let request = OutboundRequest {
-            method: head.method,
-            url: url.into(),
-            headers: head.headers,
-            body,
-            limits: Limits::TOKEN,
-        }
-        .with_header(header::ACCEPT, HeaderValue::from_static("application/json"));
+        let sent = record::Sent::of(&request, &self.hidden);
+        let wire = match self.translate(&request) {
+            Ok(wire) => wire,
+            Err(error) => {
+                self.remember(None, sent.without_answer(error));
+                return Err(error.into());
+            }
+        };
+        let sent = sent.on_the_wire(&wire);
+        let WireRequest { method, url, headers, body, .. } = wire;
+        let request = OutboundRequest { method, url, headers, body, limits: Limits::TOKEN };
 
-        let answer = self.outbound.send(request).await?;
-        self.remember(Some(Outcome { status: answer.status.as_u16(), retry_after: retry_after(&answer.headers) }));
+        let answer = self.outbound.send(request).await.inspect_err(|error| {
+            self.remember(None, sent.without_answer(*error));
+        })?;
+        let outcome = Outcome { status: answer.status.as_u16(), retry_after: retry_after(&answer.headers) };
+        self.remember(Some(outcome), sent.answered(&answer, outcome.retry_after));
 
-        let (status, body) =
-            wire::to_rfc6749(answer.status, text(&answer.headers, header::CONTENT_TYPE), &answer.body)?;
+        let content_type = text(&answer.headers, header::CONTENT_TYPE);
+        let (status, body) = wire::to_rfc6749(answer.status, content_type, &answer.body, &self.response, self.now)?;
         let mut response = HttpResponse::new(body);
         *response.status_mut() = status;
         response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         Ok(response)
+    }
+
+    /// The crate's request by the book as the one the provider wants, to the bound origin only.
+    fn translate(&self, request: &HttpRequest) -> Result<WireRequest, OutboundError> {
+        let url = self.check_bound(&request.uri().to_string())?;
+        let mut headers = request.headers().clone();
+        headers.insert(header::ACCEPT, HeaderValue::from_static("application/json"));
+        let mut parameters: Vec<(String, String)> = form_urlencoded::parse(request.body()).into_owned().collect();
+        if let Some(grant_type) = &self.request.grant_type {
+            parameters.iter_mut().filter(|(name, _)| name == "grant_type").for_each(|(_, value)| {
+                value.clone_from(grant_type);
+            });
+        }
+        encode(&self.request.shape(), &url, &parameters, headers).ok_or(OutboundError::Internal)
     }
 }
 

@@ -2,9 +2,14 @@
 
 pub mod advice;
 pub mod authorization;
+pub mod dialect;
 pub mod discovery;
+pub mod exchange;
 pub mod id_token;
+pub mod introspection;
 pub mod pkce;
+pub mod redact;
+pub mod revocation;
 pub mod scope;
 pub mod template;
 pub mod token;

@@ -1,15 +1,17 @@
-//! Token requests and answers (RFC 6749 §4.1.3, §5, §6), on top of the `oauth2` crate.
+//! Token requests and answers (RFC 6749 §4.1.3, §4.3.2, §4.4.2, §5, §6), on top of the `oauth2` crate.
 
 use std::collections::BTreeMap;
 
 use oauth2::basic::{BasicErrorResponse, BasicErrorResponseType, BasicTokenType};
 use oauth2::{
     AuthType, AuthorizationCode, Client, ClientId, ClientSecret, ExtraTokenFields, PkceCodeVerifier, RedirectUrl,
-    RefreshToken, StandardRevocableToken, StandardTokenResponse, TokenResponse as _, TokenUrl,
+    RefreshToken, ResourceOwnerPassword, ResourceOwnerUsername, StandardRevocableToken, StandardTokenResponse,
+    TokenResponse as _, TokenUrl,
 };
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
-use super::scope;
+use super::scope::is_scope_token;
 use crate::secret::Secret;
 
 /// How a client authenticates at the token endpoint (RFC 6749 §2.3.1, RFC 7591 §2).
@@ -24,14 +26,16 @@ pub enum AuthMethod {
     None,
 }
 
-/// Members of a token answer beyond RFC 6749. Only the ID token is used.
+/// Members of a token answer beyond RFC 6749.
 #[derive(Serialize, Deserialize)]
 pub struct Extra {
     #[serde(default, skip_serializing)]
     id_token: Option<String>,
+    #[serde(flatten, skip_serializing)]
+    rest: Map<String, Value>,
 }
 
-// The `oauth2` crate asks for Debug; it must not show the ID token.
+// The `oauth2` crate asks for Debug; it must show neither the ID token nor what a provider adds.
 impl std::fmt::Debug for Extra {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Extra")
@@ -68,6 +72,8 @@ pub struct TokenEndpoint<'a> {
     pub auth_method: AuthMethod,
     /// RFC 8707 `resource` and the widespread `audience`, sent with every token request.
     pub extra: &'a BTreeMap<String, String>,
+    /// What stands between requested scopes; a space unless the provider differs.
+    pub scope_separator: Option<&'a str>,
 }
 
 /// A token answer that was accepted.
@@ -84,6 +90,8 @@ pub struct TokenAnswer {
     pub token_type: String,
     /// When `openid` was granted.
     pub id_token: Option<Secret<String>>,
+    /// What the answer says beyond RFC 6749 (`instance_url`, `realmId`, a team), without tokens.
+    pub extra: Map<String, Value>,
 }
 
 /// Why a token request brought no tokens.
@@ -111,6 +119,59 @@ impl TokenEndpoint<'_> {
             }
             _ => client,
         })
+    }
+
+    /// Asks for a token of the client's own (RFC 6749 §4.4.2).
+    ///
+    /// # Errors
+    /// [`TokenFailure`].
+    pub async fn client_credentials<H, E>(&self, http: &H, scopes: &[String]) -> Result<TokenAnswer, TokenFailure<E>>
+    where
+        H: for<'c> oauth2::AsyncHttpClient<'c, Error = E>,
+        E: std::error::Error + 'static,
+    {
+        let client = self.client()?;
+        let mut request = client.exchange_client_credentials();
+        for (name, value) in self.extra {
+            request = request.add_extra_param(name, value);
+        }
+        if let Some(scope) = self.scope(scopes) {
+            request = request.add_extra_param("scope", scope);
+        }
+        answer(request.request_async(http).await)
+    }
+
+    /// Exchanges a person's username and password (RFC 6749 §4.3.2).
+    ///
+    /// # Errors
+    /// [`TokenFailure`].
+    pub async fn password<H, E>(
+        &self,
+        http: &H,
+        username: &Secret<String>,
+        password: &Secret<String>,
+        scopes: &[String],
+    ) -> Result<TokenAnswer, TokenFailure<E>>
+    where
+        H: for<'c> oauth2::AsyncHttpClient<'c, Error = E>,
+        E: std::error::Error + 'static,
+    {
+        let client = self.client()?;
+        let username = ResourceOwnerUsername::new(username.expose().clone());
+        let password = ResourceOwnerPassword::new(password.expose().clone());
+        let mut request = client.exchange_password(&username, &password);
+        for (name, value) in self.extra {
+            request = request.add_extra_param(name, value);
+        }
+        if let Some(scope) = self.scope(scopes) {
+            request = request.add_extra_param("scope", scope);
+        }
+        answer(request.request_async(http).await)
+    }
+
+    /// The `scope` parameter; none when nothing is asked (RFC 6749 §3.3). The crate itself would join with spaces.
+    fn scope(&self, scopes: &[String]) -> Option<String> {
+        (!scopes.is_empty()).then(|| scopes.join(self.scope_separator.unwrap_or(" ")))
     }
 
     /// Exchanges an authorization code (RFC 6749 §4.1.3) with its verifier (RFC 7636 §4.5).
@@ -188,16 +249,32 @@ fn accept(response: &WireResponse) -> Option<TokenAnswer> {
         expires_in: response.expires_in().map(|duration| duration.as_secs()).filter(|seconds| *seconds > 0),
         scopes: response
             .scopes()
-            .map(|scopes| scopes.iter().flat_map(|scope| scope::parse(scope)).collect::<Vec<_>>())
+            .map(|scopes| once(scopes.iter().map(|scope| scope.as_str())))
             .filter(|scopes| !scopes.is_empty()),
         token_type: response.token_type().as_ref().to_owned(),
         id_token: response.extra_fields().id_token.clone().map(Secret::new),
+        extra: response.extra_fields().rest.clone(),
     })
+}
+
+/// Scopes, each once. The adapter has split them, as only the dialect knows how.
+fn once<'s>(scopes: impl Iterator<Item = &'s str>) -> Vec<String> {
+    let mut seen: Vec<String> = Vec::new();
+    for scope in scopes.filter(|scope| is_scope_token(scope)) {
+        if !seen.iter().any(|known| known == scope) {
+            seen.push(scope.to_owned());
+        }
+    }
+    seen
 }
 
 /// What providers say where RFC 6749 §5.2 says `invalid_grant`.
 const GRANT_IS_DEAD: [&str; 5] =
     ["bad_refresh_token", "bad_verification_code", "invalid_refresh_token", "token_expired", "token_revoked"];
+
+/// Codes of RFC 6749 §4.1.2.1, RFC 8628 §3.5 and RFC 8707 §2 that token endpoints send as well.
+const BEYOND_6749: [&str; 5] =
+    ["access_denied", "expired_token", "invalid_target", "server_error", "temporarily_unavailable"];
 
 fn known_error(error: &BasicErrorResponseType) -> &'static str {
     match error {
@@ -208,8 +285,8 @@ fn known_error(error: &BasicErrorResponseType) -> &'static str {
         BasicErrorResponseType::UnauthorizedClient => "unauthorized_client",
         BasicErrorResponseType::UnsupportedGrantType => "unsupported_grant_type",
         BasicErrorResponseType::Extension(code) if GRANT_IS_DEAD.contains(&code.as_str()) => "invalid_grant",
-        BasicErrorResponseType::Extension(code) if code == "temporarily_unavailable" => "temporarily_unavailable",
-        BasicErrorResponseType::Extension(code) if code == "server_error" => "server_error",
-        BasicErrorResponseType::Extension(_) => "other",
+        BasicErrorResponseType::Extension(code) => {
+            BEYOND_6749.into_iter().find(|known| known == code).unwrap_or("other")
+        }
     }
 }

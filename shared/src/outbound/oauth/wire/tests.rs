@@ -4,7 +4,8 @@ use serde_json::json;
 const JSON: Option<&str> = Some("application/json; charset=utf-8");
 
 fn present(status: u16, content_type: Option<&str>, body: &[u8]) -> Result<(u16, Value), OAuthHttpError> {
-    let (status, body) = to_rfc6749(StatusCode::from_u16(status).expect("a status"), content_type, body)?;
+    let (status, body) =
+        to_rfc6749(StatusCode::from_u16(status).expect("a status"), content_type, body, &Default::default(), None)?;
     Ok((status.as_u16(), serde_json::from_slice(&body).expect("JSON")))
 }
 
@@ -135,7 +136,7 @@ fn a_scope_is_text_without_foreign_characters() {
 fn a_form_is_read_where_its_type_allows_one() {
     let form = b"access_token=gho_16C7e42F&scope=repo%2Cgist&token_type=bearer&expires_in=28800&refresh_token=";
     let expected =
-        json!({"access_token": "gho_16C7e42F", "scope": "repo,gist", "token_type": "bearer", "expires_in": 28800});
+        json!({"access_token": "gho_16C7e42F", "scope": "repo gist", "token_type": "bearer", "expires_in": 28800});
     for content_type in ["application/x-www-form-urlencoded; charset=utf-8", "text/plain", "Text/Plain;charset=UTF-8"] {
         assert_eq!(present(200, Some(content_type), form), Ok((200, expected.clone())));
     }
