@@ -229,6 +229,38 @@ impl Error {
         }
     }
 
+    /// A short stable code for records, where only failures at the provider matter in detail.
+    pub fn code(&self) -> &'static str {
+        match self.plain() {
+            Self::ClientRejected { .. } => "client_rejected",
+            Self::GrantRejected => "code_rejected",
+            Self::ProviderUnavailable { .. } => "provider_unavailable",
+            Self::ProviderMisbehaved(_) => "provider_misbehaved",
+            Self::ReauthorizationRequired { .. } => "reauthorization_required",
+            Self::AccountMismatch => "account_mismatch",
+            Self::Suspended => "suspended",
+            Self::Revoked => "revoked",
+            Self::Refreshing { .. } => "refreshing",
+            Self::Conflict { code, .. } => code,
+            _ => "internal_error",
+        }
+    }
+
+    /// Whether only new consent helps.
+    pub fn needs_reauthorization(&self) -> bool {
+        matches!(self.plain(), Self::ReauthorizationRequired { .. })
+    }
+
+    /// Says where the owner is sent to consent again, when that is what helps.
+    #[must_use]
+    pub fn reauthorized_at(self, at: Option<String>) -> Self {
+        match self {
+            Self::ReauthorizationRequired { reason, .. } => Self::ReauthorizationRequired { reason, url: at },
+            Self::Advised { error, advice } => Self::Advised { error: Box::new(error.reauthorized_at(at)), advice },
+            other => other,
+        }
+    }
+
     /// The error without its advice: what to match on.
     pub fn plain(&self) -> &Self {
         match self {

@@ -139,11 +139,13 @@ impl Broker {
 
 /// A failed exchange as the stable code that goes to the return URL and into the flow.
 pub(crate) fn problem_of(error: &Error) -> &'static str {
-    match error {
-        Error::ClientRejected { .. } => "client_rejected",
-        Error::GrantRejected => "code_rejected",
-        Error::ProviderUnavailable { .. } => "provider_unavailable",
-        Error::ProviderMisbehaved(_) => "provider_misbehaved",
+    match error.plain() {
+        Error::ClientRejected { .. }
+        | Error::GrantRejected
+        | Error::ProviderUnavailable { .. }
+        | Error::ProviderMisbehaved(_)
+        | Error::AccountMismatch
+        | Error::Revoked => error.code(),
         _ => "internal_error",
     }
 }

@@ -6,7 +6,6 @@ use tokio::time::Instant;
 
 use super::Broker;
 use super::complete_flow::problem_of;
-use super::diagnose::{Facts, advised, step_of};
 use super::inputs::Inputs;
 use super::new_grant::{NewGrant, only_tokens};
 use super::receive_callback::Parked;
@@ -20,6 +19,7 @@ use crate::outbound::{Limits, OutboundRequest};
 use crate::protocol::id_token::{self, Expected};
 use crate::protocol::token::TokenAnswer;
 use crate::refresh::ask::{Answer, Grant, KnownSecret};
+use crate::refresh::diagnose::{Facts, advised, step_of};
 use crate::refresh::{FUNCTION_TIMEOUT_SECONDS, persist};
 use crate::store::Completion;
 
@@ -58,7 +58,10 @@ impl Broker {
         let client = client.filter(|client| client.version == flow.client_version).ok_or_else(changed)?;
         // Everything that can fail comes before the code is sent.
         let parked = self.open_parked(flow).await?;
-        let inputs = Inputs { shown: flow.variables.clone(), secret: self.open_inputs(flow.inputs.as_ref(), flow.id.as_str()).await? };
+        let inputs = Inputs {
+            shown: flow.variables.clone(),
+            secret: self.open_inputs(flow.inputs.as_ref(), flow.id.as_str()).await?,
+        };
         let resolved = self.resolve_inputs(&client, &inputs, "")?;
         let secrets = self.engine().secrets_for(&client, &resolved, &inputs.secret).await?;
         let target = self.target_of(flow).await?;
@@ -112,7 +115,7 @@ impl Broker {
         // The endpoints that were pinned when the flow started: the client's version is still the same.
         let asked = self.engine().ask(client, resolved, secrets, &resolved.origins(), &grant).await?;
         let advise = |error: Error| {
-            let facts = Facts { redirect_uri: Some(&flow.redirect_uri), pkce: flow.pkce, ..Facts::of(client, resolved) };
+            let facts = Facts::of_code(client, resolved, &flow.redirect_uri, flow.pkce);
             advised(error, step, &asked.exchanges, &flow.requested_scopes, &facts)
         };
         let code = flow.grant == GrantType::AuthorizationCode;
@@ -156,7 +159,8 @@ impl Broker {
             extra: parked.callback.clone(),
         };
         if let Err(error) = account {
-            self.end_grant_quietly(&new, only_tokens(answer.access_token, answer.refresh_token, resolved.origins())).await;
+            self.end_grant_quietly(&new, only_tokens(answer.access_token, answer.refresh_token, resolved.origins()))
+                .await;
             return Err(Failure::Final(error));
         }
         let stored = match &claimed.target {

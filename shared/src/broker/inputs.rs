@@ -11,6 +11,7 @@ use crate::model::variable::{self, GivenValue, Implicit};
 use crate::protocol::template::TemplateError;
 use crate::protocol::token::AuthMethod;
 use crate::secret::Secret;
+use crate::vault::root_key::{Purpose, Sealed};
 
 /// The longest client secret, user name or password (bytes).
 const MAX_SECRET: usize = 4096;
@@ -25,17 +26,17 @@ pub struct Inputs {
 }
 
 /// What a client asks of a person besides its variables, for one grant.
-pub(crate) fn implicit(client: &Client, grant: GrantType) -> Vec<Implicit> {
+pub(crate) fn implicit(client: &Client, grant: GrantType) -> Vec<Implicit<'static>> {
     let mut implicit = Vec::new();
     if client.settings.credentials_from == CredentialsFrom::Person {
-        implicit.push(Implicit::new("client_id", "Client ID", false, true));
+        implicit.push(Implicit::CLIENT_ID);
         if client.settings.auth_method() != AuthMethod::None {
-            implicit.push(Implicit::new("client_secret", "Client secret", true, true));
+            implicit.push(Implicit::CLIENT_SECRET);
         }
     }
     if grant == GrantType::Password {
-        implicit.push(Implicit::new("username", "User name", false, true));
-        implicit.push(Implicit::new("password", "Password", true, true));
+        implicit.push(Implicit::USERNAME);
+        implicit.push(Implicit::PASSWORD);
     }
     implicit
 }
@@ -49,25 +50,25 @@ impl Broker {
         &self,
         client: &Client,
         grant: GrantType,
-        given: BTreeMap<String, GivenValue>,
+        mut given: BTreeMap<String, GivenValue>,
         pointer: &str,
     ) -> Result<Inputs> {
         let mut fields = Fields::default();
-        let mut given: BTreeMap<String, String> =
-            given.into_iter().map(|(key, value)| (key, value.into_text())).collect();
         let mut inputs = Inputs::default();
         for asked in implicit(client, grant) {
-            let at = format!("{pointer}/{}", escape(&asked.key));
-            match given.remove(&asked.key) {
+            let at = format!("{pointer}/{}", escape(asked.key));
+            match given.remove(asked.key) {
                 None => fields.wrong(&at, "required", "It must be given."),
-                Some(value) if !is_secret_text(&value) => {
+                Some(value) if !is_secret_text(value.expose()) => {
                     fields.wrong(&at, "not_a_text", "Not empty, at most 4096 characters, no control characters.");
                 }
                 // A user name is no secret in itself, but with the password it is half of one.
                 Some(value) if asked.secret || asked.key == "username" => {
-                    inputs.secret.insert(asked.key, Secret::new(value));
+                    inputs.secret.insert(asked.key.to_owned(), Secret::from(value.expose()));
                 }
-                Some(value) => drop(inputs.shown.insert(asked.key, value)),
+                Some(value) => {
+                    inputs.shown.insert(asked.key.to_owned(), value.expose().to_owned());
+                }
             }
         }
         match variable::accept(&client.settings.variables, &client.settings.values, &given) {
@@ -83,6 +84,33 @@ impl Broker {
         }
         fields.done()?;
         Ok(inputs)
+    }
+
+    /// Seals secrets that were given, for as long as there is no credential whose they are. `context` names what they
+    /// belong to: sealed for one flow, they cannot be opened for another.
+    ///
+    /// # Errors
+    /// When the root key cannot be read.
+    pub(crate) async fn seal_inputs(&self, inputs: &SecretInputs, context: &str) -> Result<Option<Sealed>> {
+        if inputs.is_empty() {
+            return Ok(None);
+        }
+        let plain: BTreeMap<&str, &str> =
+            inputs.iter().map(|(key, value)| (key.as_str(), value.expose().as_str())).collect();
+        let document = Secret::new(serde_json::to_string(&plain).unwrap_or_default());
+        let key = self.root_keys().current().await?;
+        Ok(Some(key.seal(Purpose::Inputs, context, &document)?))
+    }
+
+    /// Opens what [`Broker::seal_inputs`] sealed.
+    ///
+    /// # Errors
+    /// When the root key cannot be read, or it was sealed for something else.
+    pub(crate) async fn open_inputs(&self, sealed: Option<&Sealed>, context: &str) -> Result<SecretInputs> {
+        let Some(sealed) = sealed else { return Ok(SecretInputs::new()) };
+        let key = self.root_keys().version(&sealed.key_version).await?;
+        let document = key.open(Purpose::Inputs, context, sealed)?;
+        serde_json::from_str(document.expose()).map_err(|_| Error::Internal("sealed inputs cannot be read"))
     }
 
     /// Puts the values into the client's URLs and requests, and checks where that leads, before anything is sent there.
@@ -110,10 +138,19 @@ pub(crate) fn unresolved(error: &Unresolved, pointer: &str) -> Error {
     match error {
         Unresolved::Incomplete(_) => Error::Internal("an active client lacks what its grants need"),
         Unresolved::Template { error, .. } => {
-            let at = error.key().map_or_else(|| pointer.to_owned(), |key| format!("{pointer}/{}", escape(key)));
+            let at = match error {
+                TemplateError::Missing(key) | TemplateError::Unsafe { key, .. } => {
+                    format!("{pointer}/{}", escape(key))
+                }
+                TemplateError::Unbalanced | TemplateError::BadKey | TemplateError::NotAUrl(_) => pointer.to_owned(),
+            };
             match error {
                 TemplateError::Missing(_) => Error::field(at, "required", "The client's requests need this variable."),
-                _ => Error::field(at, "unsafe_value", format!("The value cannot stand where the client uses it: {error}.")),
+                _ => Error::field(
+                    at,
+                    "unsafe_value",
+                    format!("The value cannot stand where the client uses it: {error}."),
+                ),
             }
         }
     }

@@ -34,7 +34,8 @@ impl Broker {
         };
         // Without an issuer of its own, the server that answers stands for it.
         let issuer = client.settings.issuer.clone();
-        let issuer = issuer.or_else(|| Some(url::Url::parse(&resolved.token_endpoint).ok()?.origin().ascii_serialization()));
+        let issuer =
+            issuer.or_else(|| Some(url::Url::parse(&resolved.token_endpoint).ok()?.origin().ascii_serialization()));
         Some(Account { issuer: issuer?, subject })
     }
 

@@ -7,9 +7,7 @@ use super::inputs::Inputs;
 use crate::clock::Timestamp;
 use crate::error::Result;
 use crate::model::client::{Client, GrantType};
-use crate::model::credential::{
-    Account, AccountKind, Credential, CredentialKind, CredentialStatus, Schedule,
-};
+use crate::model::credential::{Account, AccountKind, Credential, CredentialKind, CredentialStatus, Schedule};
 use crate::model::ids::{CredentialId, ProjectId};
 use crate::model::token_set::TokenSet;
 use crate::protocol::scope;
@@ -132,7 +130,13 @@ impl NewGrant<'_> {
     }
 
     /// The credential as it is when this grant has replaced the one that it had.
-    pub(crate) fn replacing(&self, base: &Credential, staged: &Staged, written_until: i64, now: Timestamp) -> Credential {
+    pub(crate) fn replacing(
+        &self,
+        base: &Credential,
+        staged: &Staged,
+        written_until: i64,
+        now: Timestamp,
+    ) -> Credential {
         let new = self.credential(base.id.clone(), base.name.clone(), staged, now);
         Credential {
             labels: base.labels.clone(),
@@ -163,6 +167,12 @@ impl Broker {
         let (place, document) = (Place::new(project.as_str(), id.as_str()), tokens.to_document());
         let pointer = persist(|| self.vault().stage(&place, &attempt, &document)).await?;
         Ok(Staged { tokens, schedule, pointer, attempt })
+    }
+
+    /// The same token set once more, one generation after what the credential has now.
+    pub(crate) async fn stage_again(&self, base: &Credential, staged: Staged) -> Result<Staged> {
+        let tokens = TokenSet { generation: base.generation + 1, ..staged.tokens };
+        self.stage_grant(&base.project, &base.id, (tokens, staged.schedule)).await
     }
 
     /// Has a grant ended at the provider that no credential will use: it was refused here, or another took its place.
@@ -198,7 +208,11 @@ impl Broker {
 }
 
 /// A token set that has only what ends a grant.
-pub(crate) fn only_tokens(access_token: Secret<String>, refresh_token: Option<Secret<String>>, bound_origin: String) -> TokenSet {
+pub(crate) fn only_tokens(
+    access_token: Secret<String>,
+    refresh_token: Option<Secret<String>>,
+    bound_origin: String,
+) -> TokenSet {
     TokenSet {
         access_token,
         refresh_token,

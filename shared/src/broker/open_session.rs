@@ -147,10 +147,20 @@ impl Broker {
             project: project.id.clone(),
             token_hash: sha256(token.expose()),
             owner: new.owner,
-            offers: offered.into_iter().map(|(client, scopes)| Offer { client: client.id.clone(), scopes }).collect(),
+            offers: offered
+                .into_iter()
+                .map(|(client, scopes)| Offer {
+                    client: client.id.clone(),
+                    scopes,
+                    variables: BTreeMap::new(),
+                    inputs: None,
+                })
+                .collect(),
             name: new.name,
             scopes: new.scopes,
             suggested_scopes: new.suggested_scopes,
+            credential: None,
+            allow_account_change: false,
             authorization_params: new.authorization_params,
             return_url: new.return_url,
             binding: new.binding,

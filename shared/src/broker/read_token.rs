@@ -156,9 +156,8 @@ impl Broker {
                 tracing::warn!(credential = %credential.id, %error, "a refresh that was asked for failed");
                 Ok(None)
             }
-            Err(Error::ReauthorizationRequired { reason, .. }) => {
-                let url = self.reauthorize_url(&credential.project, credential).await;
-                Err(Error::ReauthorizationRequired { reason, url })
+            Err(error) if error.needs_reauthorization() => {
+                Err(error.reauthorized_at(self.reauthorize_url(&credential.project, credential).await))
             }
             Err(error) => Err(error),
         }

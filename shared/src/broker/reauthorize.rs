@@ -63,7 +63,7 @@ impl Broker {
         let same = same.is_some_and(|(new, old)| new.matches(old.expose().as_bytes()));
         let stored = self.replace(Some(flow), new, base, (tokens, schedule)).await?;
         // Servers that keep one grant per person and client would end the new one with the old.
-        if !same && new.client.settings.revocation_request.on_replace.unwrap_or(true) {
+        if !same && new.client.settings.revocation_request.revokes_replaced() {
             let outdated = TokenSet {
                 access_token: old.access_token.clone(),
                 refresh_token: old.refresh_token.clone(),
@@ -113,8 +113,7 @@ impl Broker {
                         self.end_grant_quietly(new, staged.tokens).await;
                         return Err(Error::Revoked);
                     }
-                    staged.tokens.generation = base.generation + 1;
-                    staged = self.restage(&base, staged).await?;
+                    staged = self.stage_again(&base, staged).await?;
                 }
             }
         }

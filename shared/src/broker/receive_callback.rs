@@ -3,6 +3,7 @@
 
 use chrono::Duration;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 use tokio::time::Instant;
 use url::Url;
 
@@ -45,6 +46,8 @@ struct ParkedDocument {
     code: String,
     verifier: String,
     nonce: String,
+    #[serde(default)]
+    callback: Map<String, Value>,
 }
 
 /// Code, verifier and nonce of a flow.
@@ -52,6 +55,8 @@ pub(crate) struct Parked {
     pub(crate) code: Secret<String>,
     pub(crate) verifier: Secret<String>,
     pub(crate) nonce: Secret<String>,
+    /// What the provider added to its answer.
+    pub(crate) callback: Map<String, Value>,
 }
 
 impl Broker {
@@ -75,6 +80,7 @@ impl Broker {
         }
 
         let state = response.state()?.clone();
+        let callback = response.extra();
         match response.into_answer()? {
             Answer::Error(problem) => {
                 if !self.store().fail_flow(&flow, FlowStatus::Pending, problem, now).await? {
@@ -86,17 +92,24 @@ impl Broker {
                     None => Returned::Denied(problem),
                 })
             }
-            Answer::Code(code) => self.park(flow, &state, code).await,
+            Answer::Code(code) => self.park(flow, &state, code, callback).await,
         }
     }
 
-    async fn park(&self, flow: Flow, state: &Secret<String>, code: Secret<String>) -> Result<Returned> {
+    async fn park(
+        &self,
+        flow: Flow,
+        state: &Secret<String>,
+        code: Secret<String>,
+        callback: Map<String, Value>,
+    ) -> Result<Returned> {
         let now = self.now();
         let key = self.root_keys().version(&flow.key_version).await?;
         let document = ParkedDocument {
             code: code.expose().clone(),
             verifier: pkce::verifier(key.derive(Purpose::Pkce, state)?.expose()).expose().clone(),
             nonce: pkce::verifier(key.derive(Purpose::Nonce, state)?.expose()).expose().clone(),
+            callback,
         };
         let document = Secret::new(serde_json::to_string(&document).unwrap_or_default());
         let completion_code = random_token()?;
@@ -160,6 +173,7 @@ impl Broker {
             code: Secret::new(document.code),
             verifier: Secret::new(document.verifier),
             nonce: Secret::new(document.nonce),
+            callback: document.callback,
         })
     }
 }

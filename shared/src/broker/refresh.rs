@@ -20,9 +20,8 @@ impl Broker {
         let credential = self.store().find_credential(&project, &id).await?.ok_or(Error::NotFound)?;
         let client = self.client_of_credential(&credential).await?;
         match self.engine().refresh(&client, credential.clone(), Reason::Forced, WAIT_BUDGET).await {
-            Err(Error::ReauthorizationRequired { reason, .. }) => {
-                let url = self.reauthorize_url(&project, &credential).await;
-                Err(Error::ReauthorizationRequired { reason, url })
+            Err(error) if error.needs_reauthorization() => {
+                Err(error.reauthorized_at(self.reauthorize_url(&project, &credential).await))
             }
             other => other,
         }

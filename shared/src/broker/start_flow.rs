@@ -6,7 +6,7 @@ use url::Url;
 use super::Broker;
 use super::connect_page::ConnectPage;
 use crate::error::{BrowserRefusal, Error, Result};
-use crate::model::client::{Client, ClientStatus};
+use crate::model::client::{Client, ClientStatus, GrantType};
 use crate::model::flow::{Flow, FlowStatus, LIFETIME_SECONDS};
 use crate::model::ids::FlowId;
 use crate::model::session::Offer;
@@ -74,6 +74,11 @@ impl Broker {
             client: client.id.clone(),
             client_version: client.version,
             client_key: client.client_key.clone(),
+            grant: GrantType::AuthorizationCode,
+            target: session.credential.clone(),
+            allow_account_change: session.allow_account_change,
+            variables: Default::default(),
+            inputs: None,
             issuer: settings.issuer.clone(),
             iss_required: client.iss_required,
             token_endpoint: settings

@@ -327,7 +327,8 @@ mod tests {
         assert_eq!(huge.at_exp, Some(90 * 86_400_000));
         let unknown = Schedule::plan(at(0), None, &Lifetimes::default(), true);
         assert_eq!(unknown.at_exp, Some(3_600_000));
-        let configured = Schedule::plan(at(0), None, &Lifetimes { default_lifetime: Some(120), ..Lifetimes::default() }, true);
+        let configured =
+            Schedule::plan(at(0), None, &Lifetimes { default_lifetime: Some(120), ..Lifetimes::default() }, true);
         assert_eq!(configured.at_exp, Some(120_000));
         let unrefreshable = Schedule::plan(at(0), None, &Lifetimes::default(), false);
         assert_eq!(unrefreshable, Schedule { at_exp: None, refresh_after: None });

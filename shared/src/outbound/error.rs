@@ -4,6 +4,7 @@ use std::error::Error;
 use std::io;
 
 use super::policy::UrlRefusal;
+use crate::protocol::exchange::NoAnswer;
 
 /// Why a request brought no answer. Holds no URL, header or body, and no source that could.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -65,6 +66,21 @@ impl OutboundError {
             Self::Tls
         } else {
             Self::Connect
+        }
+    }
+}
+
+impl From<OutboundError> for NoAnswer {
+    fn from(error: OutboundError) -> Self {
+        match error {
+            OutboundError::Refused(_) => Self::Refused,
+            OutboundError::Dns => Self::Dns,
+            OutboundError::Connect => Self::Connect,
+            OutboundError::Tls => Self::Tls,
+            OutboundError::Timeout { .. } => Self::Timeout,
+            OutboundError::TooLarge => Self::TooLarge,
+            OutboundError::Interrupted => Self::Interrupted,
+            OutboundError::Internal => Self::Unbuildable,
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use serde_json::{Map, Value};
 use url::Url;
 
 use crate::error::BrowserRefusal;
@@ -9,6 +10,23 @@ use crate::secret::Secret;
 
 /// Longest value of any response parameter. HTTP API accepts 10,240 bytes of request line and headers altogether.
 const MAX_VALUE: usize = 8 * 1024;
+
+/// The most further parameters of an answer that are kept, and their lengths (bytes).
+const MAX_EXTRA: usize = 20;
+const MAX_EXTRA_NAME: usize = 64;
+const MAX_EXTRA_VALUE: usize = 1024;
+/// Parameters of the protocol that say nothing about the account, and tokens, which no answer to a code request has.
+const NOT_TOLD: [&str; 9] = [
+    "access_token",
+    "error_description",
+    "error_uri",
+    "expires_in",
+    "id_token",
+    "refresh_token",
+    "scope",
+    "session_state",
+    "token_type",
+];
 
 /// Parameters that the flow sets itself: configuration can never override them.
 const RESERVED: [&str; 12] = [
@@ -88,6 +106,7 @@ pub struct AuthorizationResponse {
     code: Option<Secret<String>>,
     error: Option<String>,
     iss: Option<String>,
+    extra: BTreeMap<String, String>,
 }
 
 /// What a valid authorization response says.
@@ -116,13 +135,20 @@ impl AuthorizationResponse {
         }
         let iss = seen.remove("iss");
         let mut take = |name: &str| seen.remove(name).filter(|value| !value.is_empty());
-        Ok(Self {
-            state: take("state").map(Secret::new),
-            code: take("code").map(Secret::new),
-            error: take("error"),
-            // An empty `iss` is one that differs, not one that is missing.
-            iss,
-        })
+        let (state, code, error) = (take("state").map(Secret::new), take("code").map(Secret::new), take("error"));
+        // An empty `iss` is one that differs, not one that is missing.
+        Ok(Self { state, code, error, iss, extra: seen })
+    }
+
+    /// What else the provider said, such as the account that was chosen (`realmId`): at most 20 parameters of visible
+    /// text. They are as trustworthy as the browser that brought them.
+    pub fn extra(&self) -> Map<String, Value> {
+        let plain =
+            |text: &str, most: usize| !text.is_empty() && text.len() <= most && !text.chars().any(char::is_control);
+        let told = self.extra.iter().filter(|(name, value)| {
+            !NOT_TOLD.contains(&name.as_str()) && plain(name, MAX_EXTRA_NAME) && plain(value, MAX_EXTRA_VALUE)
+        });
+        told.take(MAX_EXTRA).map(|(name, value)| (name.clone(), Value::String(value.clone()))).collect()
     }
 
     /// `state`, which finds the flow.

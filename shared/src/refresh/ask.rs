@@ -6,7 +6,8 @@ use super::Engine;
 use crate::error::{Error, Result};
 use crate::model::client::{Client, CredentialsFrom, Resolved, binds};
 use crate::model::token_set::SecretInputs;
-use crate::outbound::{Exchange, OAuthHttp, OAuthHttpError};
+use crate::outbound::{OAuthHttp, OAuthHttpError};
+use crate::protocol::exchange::Exchange;
 use crate::protocol::token::{AuthMethod, TokenAnswer, TokenEndpoint, TokenFailure};
 use crate::secret::Secret;
 use crate::vault::{Place, Prefetched};
@@ -82,6 +83,12 @@ pub(crate) struct Asked {
     pub(crate) exchanges: Vec<Exchange>,
 }
 
+impl KnownSecret {
+    pub(crate) fn value(&self) -> &Secret<String> {
+        &self.value
+    }
+}
+
 impl Engine {
     /// One POST per client secret; the next secret is tried only when the server refused the one before, and then it did
     /// not look at the grant. `bound`: the origins that the secrets may be sent to.
@@ -100,7 +107,7 @@ impl Engine {
         let refused = matches!(asked.answer, Answer::ClientRefused { error: "invalid_client", .. });
         if refused && client.settings.credentials_from == CredentialsFrom::Client && !secrets.is_empty() {
             // Another process may have been told a newer secret than this one knows.
-            let newer = self.newer_secrets(client, secrets).await?;
+            let newer = self.newer_secrets(client, secrets).await.unwrap_or_default();
             if !newer.is_empty() {
                 let again = self.try_secrets(client, resolved, &newer, bound, grant).await?;
                 asked.exchanges.extend(again.exchanges);
@@ -136,11 +143,12 @@ impl Engine {
                 client_id: &resolved.client_id,
                 client_secret: secret.map(|secret| &secret.value),
                 auth_method: dialect.auth.unwrap_or(resolved.auth_method),
+                scope_separator: Some(&resolved.scope_separator),
                 extra: &resolved.params,
             };
             let http = OAuthHttp::new(&self.outbound, &origin)
                 .with_dialect(dialect, &resolved.token_response)
-                .scope_separator(&resolved.scope_separator)
+                .hiding(resolved.hidden.clone())
                 .at(self.clock.now());
             let result = match grant {
                 Grant::Code { code, verifier, redirect_uri } => {
@@ -229,7 +237,7 @@ impl Engine {
     }
 }
 
-fn bound_elsewhere() -> Error {
+pub(super) fn bound_elsewhere() -> Error {
     Error::Conflict {
         code: "secret_bound_elsewhere",
         detail: "The endpoint has another origin than the one that the secrets were entered for.".to_owned(),

@@ -3,13 +3,15 @@
 use chrono::Duration;
 use tokio::time::Instant;
 
-use super::ask::{Asked, Grant, KnownSecret};
+use super::ask::{Asked, Grant, KnownSecret, bound_elsewhere};
 use super::commit::Release;
+use super::diagnose::{Facts, advised};
 use super::{Engine, LEASE_SECONDS, Reason, SEND_WITHIN, Step};
 use crate::error::{Error, Result};
 use crate::model::client::{Client, ClientStatus, GrantType, Resolved, binds};
 use crate::model::credential::{Credential, CredentialStatus};
 use crate::model::token_set::TokenSet;
+use crate::protocol::advice;
 use crate::secret::Secret;
 use crate::store::{AcquireRefresh, Attempted};
 use crate::vault::{Place, Prefetched};
@@ -62,6 +64,14 @@ impl Renewal {
         matches!(self, Self::RefreshToken(_))
     }
 
+    fn step(&self) -> advice::Step {
+        match self {
+            Self::RefreshToken(_) => advice::Step::Refresh,
+            Self::ClientCredentials => advice::Step::ClientCredentials,
+            Self::Password { .. } => advice::Step::Password,
+        }
+    }
+
     fn grant<'a>(&'a self, scopes: &'a [String]) -> Grant<'a> {
         match self {
             Self::RefreshToken(token) => Grant::RefreshToken(token),
@@ -108,10 +118,14 @@ impl Engine {
         }
         let grant = obtained.renewal.grant(&credential.requested_scopes);
         let Obtained { resolved, secrets, .. } = &obtained;
-        let Asked { answer, exchanges } =
-            self.ask(client, resolved, secrets, &credential.bound_origin, &grant).await?;
+        let Asked { answer, exchanges } = self.ask(client, resolved, secrets, &credential.bound_origin, &grant).await?;
         let (number, began) = (held.fence, self.clock.now());
         let settled = self.settle(client, *held, &acquire, &obtained, answer).await;
+        let step = obtained.renewal.step();
+        let settled = settled.map_err(|error| {
+            let facts = Facts::of(client, resolved);
+            advised(error, step, &exchanges, &credential.requested_scopes, &facts)
+        });
         self.record(&credential, number, "refresh", began, &exchanges, settled.as_ref().err()).await;
         settled
     }
@@ -162,6 +176,9 @@ impl Engine {
         let resolved = client
             .resolve(&credential.variables, &tokens.inputs)
             .map_err(|_| Error::Internal("the values of a credential no longer fit its client"))?;
+        // What would be refused after the lease is taken is refused before.
+        let url = if renewal.is_spent_by_use() { &resolved.refresh_endpoint } else { &resolved.token_endpoint };
+        binds(&credential.bound_origin, url).ok_or_else(bound_elsewhere)?;
         let secrets = self.secrets_for(client, &resolved, &tokens.inputs).await?;
         let key = self.root_keys.current().await?;
         let rt_fp = match &renewal {

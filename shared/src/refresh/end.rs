@@ -11,8 +11,9 @@ use crate::model::credential::{Credential, CredentialStatus, Evidence, Schedule}
 use crate::model::token_set::TokenSet;
 use crate::outbound::{Limits, OutboundRequest, OutboundResponse};
 use crate::protocol::dialect::WireRequest;
-use crate::protocol::exchange::Exchange;
+use crate::protocol::exchange::{AuthSent, Exchange, NoAnswer};
 use crate::protocol::introspection;
+use crate::protocol::redact::redact_body;
 use crate::protocol::revocation::{self, ClientAuth, Verdict};
 use crate::secret::Secret;
 use crate::store::{Attempted, StatusChange};
@@ -51,7 +52,10 @@ impl Engine {
                         tracing::warn!(credential = %credential.id, status, "the provider was not told yet that a grant is over");
                         let pause = (FIRST_PAUSE * (1 << credential.fails.min(10))).min(MAX_PAUSE);
                         let next = (now + pause).timestamp_millis();
-                        return self.note(credential, credential.fails.saturating_add(1), Some(next), None).await.map(drop);
+                        return self
+                            .note(credential, credential.fails.saturating_add(1), Some(next), None)
+                            .await
+                            .map(drop);
                     }
                     Ending::Proven(evidence) => {
                         telemetry::count("Revocation", "proven", now);
@@ -175,7 +179,7 @@ impl Engine {
         let request = revocation::request(endpoint, token, hint, auth, &resolved.revocation_request, None);
         let Some(request) = request else { return (Verdict::Refused("not_a_request"), None) };
         let at = self.clock.now();
-        let (record, answer) = self.send_wire(request).await;
+        let (record, answer) = self.send_wire(request, token).await;
         self.record(credential, credential.fence + u64::from(credential.fails), "revoke", at, &[record], None).await;
         match answer {
             Some(answer) => {
@@ -209,17 +213,17 @@ impl Engine {
         let auth = client_auth(resolved, secrets.first());
         let request = introspection::request(endpoint, &tokens.access_token, "access_token", auth);
         let Some(request) = request else { return Ok(None) };
-        let (_, answer) = self.send_wire(request).await;
+        let (_, answer) = self.send_wire(request, &tokens.access_token).await;
         let answer = answer.filter(|answer| answer.status.is_success());
-        let Some(known) = answer.and_then(|answer| introspection::read(&answer.body)).filter(|known| known.active) else {
+        let Some(known) = answer.and_then(|answer| introspection::read(&answer.body)).filter(|known| known.active)
+        else {
             return Ok(None);
         };
         let now = self.clock.now();
         let Some(left) = known.expires_at_epoch.and_then(|at| u32::try_from(at - now.timestamp()).ok()) else {
             return Ok(None);
         };
-        let schedule =
-            Schedule::plan(now, Some(left.into()), &client.lifetimes(Some(left)), stored.refreshable);
+        let schedule = Schedule::plan(now, Some(left.into()), &client.lifetimes(Some(left)), stored.refreshable);
         let learned = Credential {
             learned_lifetime: Some(left),
             at_exp: schedule.at_exp,
@@ -229,16 +233,37 @@ impl Engine {
         Ok(self.store.learn_lifetime(&learned).await?.then_some(learned))
     }
 
-    async fn send_wire(&self, request: WireRequest) -> (Exchange, Option<OutboundResponse>) {
+    /// `hidden`: what the answer may repeat and the record must not.
+    async fn send_wire(&self, request: WireRequest, hidden: &Secret<String>) -> (Exchange, Option<OutboundResponse>) {
         let WireRequest { method, url, headers, body, .. } = &request;
-        let mut outbound = OutboundRequest::get(url.to_string(), Limits::TOKEN);
+        let hidden = [hidden.expose().as_str()];
+        let mut outbound = OutboundRequest::get(url.clone(), Limits::TOKEN);
         outbound.method = method.clone();
         outbound.headers = headers.clone();
         outbound.body = body.clone();
-        debug_assert!(outbound.headers.contains_key(header::ACCEPT));
         let answer = self.outbound.send(outbound).await;
-        let record = crate::outbound::record(&request, &answer);
-        (record, answer.ok())
+        let exchange = Exchange {
+            method: method.to_string(),
+            url: url.split(['?', '#']).next().unwrap_or_default().to_owned(),
+            auth: if headers.contains_key(header::AUTHORIZATION) { AuthSent::Header } else { AuthSent::None },
+            parameters: request.parameters.clone(),
+            status: None,
+            content_type: None,
+            is_html: false,
+            body: None,
+            retry_after: None,
+            server_time: None,
+            failure: None,
+        };
+        match answer {
+            Ok(answer) => {
+                let content_type = answer.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+                let status = Some(answer.status.as_u16());
+                let body = Some(redact_body(content_type, &answer.body, &hidden));
+                (Exchange { status, content_type: content_type.map(str::to_owned), body, ..exchange }, Some(answer))
+            }
+            Err(error) => (Exchange { failure: Some(NoAnswer::from(error)), ..exchange }, None),
+        }
     }
 }
 

@@ -7,8 +7,11 @@
 
 pub(crate) mod ask;
 mod attempt;
-mod commit;
+pub(crate) mod commit;
 pub mod decide;
+pub(crate) mod diagnose;
+mod end;
+mod record;
 mod recover;
 pub mod sweep;
 

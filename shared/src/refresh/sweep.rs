@@ -8,6 +8,7 @@ use super::decide::is_due;
 use super::{Engine, Reason, WAIT_BUDGET};
 use crate::error::{Error, Result};
 use crate::model::client::Client;
+use crate::model::credential::CredentialStatus;
 use crate::model::ids::{CredentialId, ProjectId};
 use crate::store::{DUE_SHARDS, Due};
 
@@ -60,6 +61,17 @@ impl Engine {
         let Some(credential) = self.store.find_credential(&work.project, &work.credential).await? else {
             return Ok(());
         };
+        if credential.status == CredentialStatus::Revoking {
+            let client = match &credential.client {
+                Some(id) => match client(work, id).await {
+                    Ok(client) => Some(client),
+                    Err(Error::NotFound) => None,
+                    Err(error) => return Err(error),
+                },
+                None => None,
+            };
+            return self.end(client.as_deref(), &credential).await;
+        }
         if !is_due(&credential, work.generation, self.clock.now()) {
             return Ok(());
         }
@@ -69,8 +81,8 @@ impl Engine {
             Ok(client) => client,
             Err(Error::NotFound) => {
                 return match self.park(&credential, "client_deleted").await {
-                    Ok(_) | Err(Error::ReauthorizationRequired { .. }) => Ok(()),
-                    Err(error) => Err(error),
+                    Err(error) if !error.needs_reauthorization() => Err(error),
+                    Ok(_) | Err(_) => Ok(()),
                 };
             }
             Err(error) => return Err(error),

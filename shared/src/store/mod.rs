@@ -341,6 +341,8 @@ pub trait Store: Send + Sync {
         new: &Credential,
         now: Timestamp,
     ) -> StoreResult<Replacement>;
+    /// Notes the life of the access token of this generation that was learned. `false`: there is a newer generation.
+    async fn learn_lifetime(&self, learned: &Credential) -> StoreResult<bool>;
     /// Changes the status if it is still that of `base`, whoever refreshes; lease and intent stay.
     async fn change_status(&self, base: &Credential, change: &StatusChange) -> StoreResult<Attempted>;
     /// Keeps an attempt in the place of the one that is [`crate::model::attempt::KEPT`] older.

@@ -6,7 +6,7 @@ use chrono::{DateTime, Duration};
 
 use crate::clock::Timestamp;
 use crate::model::client::{
-    Client, ClientSecret, ClientSettings, GrantType, HeaderScheme, OptionalScope, RefreshFacts, Scopes,
+    Client, ClientSecret, ClientSettings, CredentialsFrom, GrantType, HeaderScheme, OptionalScope, RefreshFacts, Scopes,
 };
 use crate::model::credential::{Account, AccountKind, Credential, CredentialKind, CredentialStatus};
 use crate::model::flow::{COMPLETION_SECONDS, Flow, FlowStatus, LIFETIME_SECONDS};
@@ -14,6 +14,7 @@ use crate::model::ids::{ClientId, CredentialId, FlowId, KeyId, ProjectId, Sessio
 use crate::model::principal::{ApiKey, Projects, Role};
 use crate::model::project::{Policies, Project};
 use crate::model::session::{Binding, Offer, Session};
+use crate::protocol::dialect::{RevocationDialect, TokenRequestDialect, TokenResponseDialect};
 use crate::protocol::token::AuthMethod;
 use crate::store::{AcquireRefresh, CommitRefresh, IdempotencyRecord, Parking, ReleaseRefresh};
 use crate::vault::root_key::{Sealed, sha256};
@@ -120,6 +121,16 @@ pub fn client_settings(project: Option<&ProjectId>) -> ClientSettings {
         audience: None,
         resource: None,
         authorization_params: BTreeMap::from([("access_type".to_owned(), "offline".to_owned())]),
+        credentials_from: CredentialsFrom::Client,
+        authorization_names: BTreeMap::new(),
+        token_request: TokenRequestDialect { grant_type: Some("renew".to_owned()), ..Default::default() },
+        refresh_request: None,
+        token_response: TokenResponseDialect { access_token: Some("/data/token".to_owned()), ..Default::default() },
+        revocation_request: RevocationDialect::default(),
+        variables: Vec::new(),
+        values: BTreeMap::new(),
+        api_headers: BTreeMap::new(),
+        api_origins: Vec::new(),
         header: HeaderScheme::default(),
         api_base_url: Some("https://api.example".to_owned()),
         test_request: None,
@@ -137,10 +148,12 @@ pub fn session(project: &ProjectId) -> Session {
         project: project.clone(),
         token_hash: unique_hash(),
         owner: format!("owner-{}", unique()),
-        offers: vec![Offer { client: ClientId::generate(), scopes: Some(vec!["read".to_owned()]) }],
+        offers: vec![Offer { client: ClientId::generate(), scopes: Some(vec!["read".to_owned()]), variables: BTreeMap::new(), inputs: Some(sealed()) }],
         name: None,
         scopes: None,
         suggested_scopes: vec!["write".to_owned()],
+        credential: None,
+        allow_account_change: false,
         authorization_params: BTreeMap::from([("login_hint".to_owned(), "ada@example.com".to_owned())]),
         return_url: Some("https://platform.example/return".to_owned()),
         binding: Binding::Backend,
@@ -162,6 +175,11 @@ pub fn flow(session: &Session) -> Flow {
         name: "Example".to_owned(),
         client: session.offers.first().map_or_else(ClientId::generate, |offer| offer.client.clone()),
         client_version: 1,
+        grant: GrantType::AuthorizationCode,
+        target: None,
+        allow_account_change: false,
+        variables: BTreeMap::from([("subdomain".to_owned(), "acme".to_owned())]),
+        inputs: Some(sealed()),
         issuer: Some(ORIGIN.to_owned()),
         iss_required: true,
         token_endpoint: format!("{ORIGIN}/token"),

@@ -29,6 +29,8 @@ pub enum Purpose {
     Nonce,
     /// Parked codes.
     ParkedCode,
+    /// Secrets that a person gave before the credential exists.
+    Inputs,
     /// Answers kept for an `Idempotency-Key`.
     Idempotency,
     /// Fingerprints of refresh tokens.
@@ -41,6 +43,7 @@ impl Purpose {
             Self::Pkce => b"grantkeeper/pkce",
             Self::Nonce => b"grantkeeper/nonce",
             Self::ParkedCode => b"grantkeeper/parked-code",
+            Self::Inputs => b"grantkeeper/inputs",
             Self::Idempotency => b"grantkeeper/idempotency",
             Self::Fingerprint => b"grantkeeper/fingerprint",
         }

@@ -123,6 +123,7 @@ broken! {
         fn find_shared_credential(project: &ProjectId, id: &CredentialId) -> Option<Credential>;
         fn insert_credential(credential: &Credential) -> ();
         fn replace_grant(flow: Option<&Flow>, base: &Credential, new: &Credential, now: Timestamp) -> Replacement;
+        fn learn_lifetime(learned: &Credential) -> bool;
         fn change_status(base: &Credential, change: &StatusChange) -> Attempted;
         fn record_attempt(project: &ProjectId, id: &CredentialId, number: u64, attempt: &Attempt) -> ();
         fn list_attempts(project: &ProjectId, id: &CredentialId) -> Vec<Attempt>;

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use super::{Client, ClientSettings, CredentialsFrom};
 use crate::model::token_set::SecretInputs;
-use crate::protocol::dialect::{RevocationDialect, TokenRequestDialect, TokenResponseDialect};
+use crate::protocol::dialect::{Rendered, RevocationDialect, TokenRequestDialect, TokenResponseDialect};
 use crate::protocol::template::{self, TemplateError};
 use crate::protocol::token::AuthMethod;
+use crate::secret::Secret;
 
 /// What stands between two origins of a list.
 const BETWEEN: char = ' ';
@@ -26,17 +27,19 @@ pub struct Resolved {
     /// RFC 7662.
     pub introspection_endpoint: Option<String>,
     /// What a token request looks like.
-    pub token_request: TokenRequestDialect,
+    pub token_request: Rendered<TokenRequestDialect>,
     /// What a refresh looks like.
-    pub refresh_request: TokenRequestDialect,
+    pub refresh_request: Rendered<TokenRequestDialect>,
     /// What the answers look like.
     pub token_response: TokenResponseDialect,
     /// What a revocation looks like.
-    pub revocation_request: RevocationDialect,
+    pub revocation_request: Rendered<RevocationDialect>,
     /// `audience` and `resource` (RFC 8707), sent with every token request.
     pub params: BTreeMap<String, String>,
     /// What stands between scopes on the wire.
     pub scope_separator: String,
+    /// Secret values that requests carry and records must not.
+    pub hidden: Vec<Secret<String>>,
 }
 
 /// Why values cannot be put in.
@@ -64,9 +67,7 @@ impl Client {
         let settings = &self.settings;
         // Secrets never stand in an address: addresses are logged by everybody.
         let url = |field: &'static str, text: &str| {
-            template::render_url(text, shown)
-                .map(String::from)
-                .map_err(|error| Unresolved::Template { field, error })
+            template::render_url(text, shown).map(String::from).map_err(|error| Unresolved::Template { field, error })
         };
         let optional = |field, text: &Option<String>| text.as_deref().map(|text| url(field, text)).transpose();
         let value = |key: &str| shown.get(key).cloned().or_else(|| Some(secret.get(key)?.expose().clone()));
@@ -74,8 +75,7 @@ impl Client {
 
         let token_endpoint = settings.token_endpoint.as_deref().ok_or(Unresolved::Incomplete("token_endpoint"))?;
         let token_endpoint = url("token_endpoint", token_endpoint)?;
-        let refresh_request =
-            settings.refresh_dialect().render(&value).map_err(missing("refresh_request"))?;
+        let refresh_request = settings.refresh_dialect().render(&value).map_err(missing("refresh_request"))?;
         let refresh_endpoint = match &settings.refresh_dialect().url {
             Some(text) => url("refresh_request", text)?,
             None => token_endpoint.clone(),
@@ -96,6 +96,7 @@ impl Client {
             revocation_request: settings.revocation_request.render(&value).map_err(missing("revocation_request"))?,
             params: settings.token_params(),
             scope_separator: settings.scopes.separator.clone().unwrap_or_else(|| " ".to_owned()),
+            hidden: secret.values().cloned().collect(),
             token_endpoint,
         })
     }

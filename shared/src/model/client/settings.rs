@@ -197,7 +197,7 @@ impl ClientSettings {
             under
         };
         TokenRequestDialect {
-            method: own.method.clone().or(base.method),
+            method: own.method.or(base.method),
             content_type: own.content_type.clone().or(base.content_type),
             query: over(base.query, &own.query),
             headers: over(base.headers, &own.headers),

@@ -12,7 +12,7 @@ use url::form_urlencoded;
 use super::text;
 use crate::outbound::{OutboundError, OutboundResponse};
 use crate::protocol::dialect::WireRequest;
-use crate::protocol::exchange::{AuthSent, Exchange, NoAnswer};
+use crate::protocol::exchange::{AuthSent, Exchange};
 use crate::protocol::redact::{MIN_SECRET, redact_body};
 use crate::secret::Secret;
 
@@ -77,17 +77,7 @@ impl Sent {
 
     /// The record when no complete answer came.
     pub(super) fn without_answer(&self, error: OutboundError) -> Exchange {
-        let failure = match error {
-            OutboundError::Refused(_) => NoAnswer::Refused,
-            OutboundError::Dns => NoAnswer::Dns,
-            OutboundError::Connect => NoAnswer::Connect,
-            OutboundError::Tls => NoAnswer::Tls,
-            OutboundError::Timeout { .. } => NoAnswer::Timeout,
-            OutboundError::TooLarge => NoAnswer::TooLarge,
-            OutboundError::Interrupted => NoAnswer::Interrupted,
-            OutboundError::Internal => NoAnswer::Unbuildable,
-        };
-        Exchange { failure: Some(failure), ..self.exchange.clone() }
+        Exchange { failure: Some(error.into()), ..self.exchange.clone() }
     }
 
     /// The record with its answer.

@@ -118,7 +118,8 @@ impl DynamoDbStore {
             condition.push_str(" AND expires_ms > :now");
             values.insert(":now".to_owned(), number(now.timestamp_millis()));
         }
-        self.change_flow(flow, "SET #status = :failed, problem = :problem REMOVE parked, inputs", &condition, values).await
+        self.change_flow(flow, "SET #status = :failed, problem = :problem REMOVE parked, inputs", &condition, values)
+            .await
     }
 
     pub(super) async fn claim_exchange(&self, flow: &Flow, until: Timestamp, now: Timestamp) -> StoreResult<bool> {

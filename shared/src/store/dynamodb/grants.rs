@@ -3,7 +3,7 @@
 use super::credentials::{due_pk, pointer_sk, shard};
 use super::item::{META, credential_key, flow_pk, key, name_sk, number, project_pk, put_over, text, update, values};
 use super::keys::serde_time;
-use super::refresh::{Change, attribute, generation};
+use super::refresh::{Change, REFRESHABLE, attribute, generation, statuses};
 use super::*;
 
 /// How often a replacement is tried when other transactions are on the same items.
@@ -77,6 +77,22 @@ impl DynamoDbStore {
         Err(StoreError::Unavailable)
     }
 
+    pub(super) async fn learn_lifetime(&self, learned: &Credential) -> StoreResult<bool> {
+        let mut change = Change::new(values([(":same_gen", generation(learned.generation))]));
+        statuses(&mut change.values);
+        change.set_or_remove("learned_lifetime", learned.learned_lifetime.map(|life| number(life.into())));
+        change.set_or_remove("at_exp", learned.at_exp.map(number));
+        change.set_or_remove("refresh_after", learned.refresh_after.map(number));
+        change.due(&learned.id, learned.refresh_after);
+        if change.sets.is_empty() {
+            return Ok(false);
+        }
+        // A refresh that is under way has the due time for itself.
+        let condition = format!("#gen = :same_gen AND attribute_not_exists(#lease) AND {REFRESHABLE}");
+        let attempted = self.attempt(&learned.project, &learned.id, &change, &condition).await?;
+        Ok(matches!(attempted, Attempted::Applied(_)))
+    }
+
     /// The write that completes a flow which this call is exchanging.
     pub(super) fn completion(
         &self,
@@ -91,8 +107,7 @@ impl DynamoDbStore {
             (":now", text(serde_time(now))),
         ]);
         let condition = flows::held(flow, "#status = :exchanging", &mut completion);
-        let change =
-            "SET #status = :completed, credential = :credential, completed_at = :now REMOVE parked, inputs, exchange_until";
+        let change = "SET #status = :completed, credential = :credential, completed_at = :now REMOVE parked, inputs, exchange_until";
         update(&self.table, key(flow_pk(&flow.project, &flow.id), META.to_owned()), change, &condition, completion)
     }
 

@@ -8,9 +8,9 @@ use super::item::{credential_key, model, names, number, text, values};
 use super::keys::serde_time;
 use super::*;
 
-const REFRESHABLE: &str = "#status IN (:active, :failing)";
+pub(super) const REFRESHABLE: &str = "#status IN (:active, :failing)";
 
-fn statuses(values: &mut Item) {
+pub(super) fn statuses(values: &mut Item) {
     values.insert(":active".to_owned(), text("active"));
     values.insert(":failing".to_owned(), text("refresh_failing"));
 }

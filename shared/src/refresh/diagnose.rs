@@ -2,16 +2,16 @@
 
 use crate::error::Error;
 use crate::model::client::{Client, GrantType, Resolved};
-use crate::outbound::Exchange;
-use crate::protocol::advice::{Quirks, Situation, Step};
+use crate::protocol::advice::{Failure, Hint, Quirks, Situation, Step};
 use crate::protocol::dialect::TokenRequestDialect;
+use crate::protocol::exchange::{Exchange, NoAnswer};
 use crate::protocol::token::AuthMethod;
 
 /// What is known of a token request besides its answer.
 #[derive(Default)]
 pub(crate) struct Facts<'a> {
-    pub(crate) redirect_uri: Option<&'a str>,
-    pub(crate) pkce: bool,
+    redirect_uri: Option<&'a str>,
+    pkce: bool,
     token_endpoint: Option<&'a str>,
     auth_method: Option<&'static str>,
     audience: Option<&'a str>,
@@ -39,6 +39,11 @@ impl<'a> Facts<'a> {
             },
         }
     }
+
+    /// Of the exchange of a code.
+    pub(crate) fn of_code(client: &'a Client, resolved: &'a Resolved, redirect_uri: &'a str, pkce: bool) -> Self {
+        Self { redirect_uri: Some(redirect_uri), pkce, ..Self::of(client, resolved) }
+    }
 }
 
 /// The step that a grant's token request is.
@@ -53,7 +58,16 @@ pub(crate) fn step_of(grant: GrantType) -> Step {
 
 /// The error with its advice, from the last request that was made.
 pub(crate) fn advised(error: Error, step: Step, exchanges: &[Exchange], scopes: &[String], facts: &Facts<'_>) -> Error {
-    let last = exchanges.last();
+    error.advised(&situation(step, exchanges.last(), scopes, facts))
+}
+
+/// Everything that is known of a token request and its answer.
+pub(crate) fn situation<'a>(
+    step: Step,
+    exchange: Option<&'a Exchange>,
+    scopes: &'a [String],
+    facts: &Facts<'a>,
+) -> Situation<'a> {
     let situation = Situation {
         step,
         scopes,
@@ -64,10 +78,35 @@ pub(crate) fn advised(error: Error, step: Step, exchanges: &[Exchange], scopes: 
         audience: facts.audience,
         resource: facts.resource,
         quirks: facts.quirks,
-        grant: last.and_then(Exchange::grant_type),
-        ..last.map(Exchange::situation).unwrap_or_default()
+        ..Situation::default()
     };
-    error.advised(&situation)
+    let Some(exchange) = exchange else { return situation };
+    let member = |name: &str| exchange.body.as_ref()?.get(name)?.as_str();
+    Situation {
+        status: exchange.status,
+        error: member("error"),
+        hint: member("error_description").and_then(Hint::recognise),
+        failure: exchange.failure.and_then(failure),
+        is_html: exchange.is_html,
+        not_json: exchange.status.is_some() && !exchange.body.as_ref().is_some_and(|body| body.get("error").is_some()),
+        no_access_token: exchange.status.is_some_and(|status| (200..300).contains(&status)),
+        retry_after_seconds: exchange.retry_after,
+        grant: exchange.parameters.iter().find(|(name, _)| name == "grant_type").map(|(_, value)| value.as_str()),
+        ..situation
+    }
+}
+
+fn failure(no_answer: NoAnswer) -> Option<Failure> {
+    Some(match no_answer {
+        NoAnswer::Refused => Failure::Refused,
+        NoAnswer::Dns => Failure::Dns,
+        NoAnswer::Connect => Failure::Connect,
+        NoAnswer::Tls => Failure::Tls,
+        NoAnswer::Timeout => Failure::Timeout,
+        NoAnswer::TooLarge => Failure::TooLarge,
+        NoAnswer::Interrupted => Failure::Interrupted,
+        NoAnswer::Unbuildable => return None,
+    })
 }
 
 fn auth_name(method: AuthMethod) -> &'static str {
