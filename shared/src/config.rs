@@ -1,8 +1,12 @@
 //! The configuration of one stack, read from the environment once at start.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use url::Url;
+
+use crate::outbound::{CaBundle, ForwardProxy, OwnHosts, PrivateOrigins, WayOut, WayOutError};
+use crate::secret::Secret;
 
 /// What a function must know about the stack it runs in.
 #[derive(Debug, Clone)]
@@ -20,6 +24,15 @@ pub struct Config {
     pub refresh_queue_url: Option<String>,
     /// `GRANTKEEPER_BOOTSTRAP_KEY_SHA256`: hex SHA-256 of the operator's first superuser key, if there is one.
     pub bootstrap_key_sha256: Option<String>,
+    /// How requests to providers leave:
+    ///
+    /// - `GRANTKEEPER_PRIVATE_ORIGINS`: https origins that may live at private addresses and on any port, separated by
+    ///   spaces;
+    /// - `GRANTKEEPER_PROXY`: the http or https URL of a forward proxy, with its user and password if it wants them;
+    /// - `GRANTKEEPER_CA_BUNDLE`: path of a PEM file of certificates that are trusted besides the system's, read once.
+    ///
+    /// The hosts in `AWS_LAMBDA_RUNTIME_API` and `AWS_CONTAINER_CREDENTIALS_FULL_URI` are never reached.
+    pub way_out: WayOut,
 }
 
 /// A variable that is missing or wrong. The message names it.
@@ -35,6 +48,14 @@ pub enum ConfigError {
         name: &'static str,
         /// What is wrong with it.
         why: &'static str,
+    },
+    /// A variable about the way out has a value that cannot be used.
+    #[error("the environment variable {name} is wrong: {why}")]
+    WayOut {
+        /// Its name.
+        name: &'static str,
+        /// What is wrong with it.
+        why: WayOutError,
     },
 }
 
@@ -83,6 +104,7 @@ impl Config {
             secret_prefix: get("GRANTKEEPER_SECRET_PREFIX").unwrap_or_else(|| "gk".to_owned()),
             refresh_queue_url: get("GRANTKEEPER_REFRESH_QUEUE_URL"),
             bootstrap_key_sha256: bootstrap_key_sha256.map(|hash| hash.to_ascii_lowercase()),
+            way_out: way_out(get)?,
         })
     }
 
@@ -95,6 +117,25 @@ impl Config {
     pub fn redirect_uri(&self, client_key: &str) -> String {
         format!("{}/callback/{client_key}", self.public_url)
     }
+}
+
+/// Reads what the operator set about the way out.
+fn way_out(get: impl Fn(&'static str) -> Option<String>) -> Result<WayOut, ConfigError> {
+    let wrong = |name| move |why| ConfigError::WayOut { name, why };
+    let own = ["AWS_LAMBDA_RUNTIME_API", "AWS_CONTAINER_CREDENTIALS_FULL_URI"];
+    let own_hosts = OwnHosts::new(own.into_iter().filter_map(&get));
+    let private_origins = get("GRANTKEEPER_PRIVATE_ORIGINS")
+        .map(|list| PrivateOrigins::parse(&list, &own_hosts).map_err(wrong("GRANTKEEPER_PRIVATE_ORIGINS")))
+        .transpose()?
+        .unwrap_or_default();
+    let proxy = get("GRANTKEEPER_PROXY")
+        .map(|url| ForwardProxy::parse(&Secret::new(url)).map_err(wrong("GRANTKEEPER_PROXY")))
+        .transpose()?;
+    let ca_bundle = get("GRANTKEEPER_CA_BUNDLE")
+        .map(|path| CaBundle::read(Path::new(&path)).map_err(wrong("GRANTKEEPER_CA_BUNDLE")))
+        .transpose()?
+        .unwrap_or_default();
+    Ok(WayOut { private_origins, proxy, ca_bundle, own_hosts })
 }
 
 /// Origins that emulated functions may reach although they are http or loopback (`GRANTKEEPER_EMULATED_ORIGINS`,
@@ -147,5 +188,39 @@ mod tests {
             let config = Config::from_map(&vars(good)).unwrap();
             assert!(!config.public_url.ends_with('/'));
         }
+    }
+
+    #[test]
+    fn what_is_wrong_about_the_way_out_is_named_without_its_value() {
+        for (name, value, why) in [
+            ("GRANTKEEPER_PRIVATE_ORIGINS", "https://10.1.2.3 http://CANARY", "entry 2 is not an https origin"),
+            ("GRANTKEEPER_PRIVATE_ORIGINS", "https://127.0.0.1:9001", "entry 1 names a loopback"),
+            ("GRANTKEEPER_PRIVATE_ORIGINS", "https://10.7.7.7", "or the Lambda runtime, which are never reached"),
+            ("GRANTKEEPER_PRIVATE_ORIGINS", "https://10.8.8.8:8443", "or the Lambda runtime, which are never reached"),
+            ("GRANTKEEPER_PROXY", "socks5://user:CANARY@proxy.example", "http:// or https:// URL of a proxy"),
+            ("GRANTKEEPER_CA_BUNDLE", "/nonexistent/CANARY.pem", "the file cannot be read"),
+        ] {
+            let mut vars = vars("https://auth.example.com");
+            vars.insert("AWS_LAMBDA_RUNTIME_API".to_owned(), "10.7.7.7:9001".to_owned());
+            vars.insert("AWS_CONTAINER_CREDENTIALS_FULL_URI".to_owned(), "http://10.8.8.8/v1/credentials".to_owned());
+            vars.insert(name.to_owned(), value.to_owned());
+            let error = Config::from_map(&vars).err().map(|error| format!("{error} {error:?}")).unwrap_or_default();
+            assert!(error.starts_with(&format!("the environment variable {name} is wrong: ")), "{error}");
+            assert!(error.contains(why) && !error.contains("CANARY"), "{error}");
+        }
+    }
+
+    #[test]
+    fn the_way_out_is_direct_unless_it_is_set_and_its_password_is_not_printed() {
+        let mut vars = vars("https://auth.example.com");
+        for name in ["GRANTKEEPER_PRIVATE_ORIGINS", "GRANTKEEPER_PROXY", "GRANTKEEPER_CA_BUNDLE"] {
+            vars.insert(name.to_owned(), String::new());
+        }
+        assert!(Config::from_map(&vars).unwrap().way_out.proxy.is_none());
+        vars.insert("GRANTKEEPER_PROXY".to_owned(), "http://user:CANARY@proxy.example:3128".to_owned());
+        vars.insert("GRANTKEEPER_PRIVATE_ORIGINS".to_owned(), "https://dhis2.intra.example".to_owned());
+        let config = Config::from_map(&vars).unwrap();
+        assert!(config.way_out.proxy.is_some());
+        assert!(!format!("{config:?}").contains("CANARY"));
     }
 }

@@ -30,7 +30,7 @@ pub async fn broker(emulated: bool) -> Result<Broker, StartError> {
     // The crypto library seeds itself on first use, which takes tens of milliseconds: not in somebody's request.
     random_token()?;
     let config = Config::from_env()?;
-    let outbound = Outbound::new(policy(emulated)?)?;
+    let outbound = Outbound::with_way_out(policy(emulated)?, &config.way_out)?;
     let sdk = aws_config::defaults(BehaviorVersion::latest()).timeout_config(sdk_timeouts()).load().await;
     Ok(assemble(config, &sdk, Arc::new(SystemClock), outbound))
 }

@@ -36,12 +36,17 @@ const ALL_ITEM_ACTIONS: &[&str] =
     &["BatchGetItem", "ConditionCheckItem", "DeleteItem", "GetItem", "PutItem", "Query", "UpdateItem"];
 const ALL_SECRET_ACTIONS: &[&str] = &["CreateSecret", "DeleteSecret", "GetSecretValue", "PutSecretValue"];
 
+/// What the functions that send requests to providers are told besides.
+const WAY_OUT: &[&str] = &["GRANTKEEPER_PRIVATE_ORIGINS", "GRANTKEEPER_PROXY", "GRANTKEEPER_CA_BUNDLE"];
+const QUEUE_AND_WAY_OUT: &[&str] =
+    &["GRANTKEEPER_REFRESH_QUEUE_URL", "GRANTKEEPER_PRIVATE_ORIGINS", "GRANTKEEPER_PROXY", "GRANTKEEPER_CA_BUNDLE"];
+
 const ROWS: &[Row] = &[
     Row {
         package: "client-registration",
         timeout: 10,
         routes: &["/v1/providers", "/v1/providers/{proxy+}", "/v1/clients", "/v1/clients/{proxy+}"],
-        variables: &[],
+        variables: WAY_OUT,
         table: ALL_ITEM_ACTIONS,
         due_index: &[],
         secrets: &["CreateSecret", "DeleteSecret", "PutSecretValue"],
@@ -51,7 +56,7 @@ const ROWS: &[Row] = &[
         package: "authorization-start",
         timeout: 10,
         routes: &["/v1/connect-sessions", "/v1/connect-sessions/{proxy+}", "/connect/{token}"],
-        variables: &[],
+        variables: &["GRANTKEEPER_PRIVATE_ORIGINS"],
         table: ALL_ITEM_ACTIONS,
         due_index: &[],
         secrets: &[],
@@ -61,7 +66,7 @@ const ROWS: &[Row] = &[
         package: "redirect-callback",
         timeout: 20,
         routes: &["/callback/{client_key}", "/v1/flows/{proxy+}"],
-        variables: &[],
+        variables: WAY_OUT,
         table: ALL_ITEM_ACTIONS,
         due_index: &[],
         secrets: ALL_SECRET_ACTIONS,
@@ -71,7 +76,7 @@ const ROWS: &[Row] = &[
         package: "credentials",
         timeout: 20,
         routes: &["/v1/credentials", "/v1/credentials/{proxy+}", "/v1/tokens"],
-        variables: &["GRANTKEEPER_REFRESH_QUEUE_URL"],
+        variables: QUEUE_AND_WAY_OUT,
         table: ALL_ITEM_ACTIONS,
         due_index: &[],
         secrets: ALL_SECRET_ACTIONS,
@@ -81,7 +86,7 @@ const ROWS: &[Row] = &[
         package: "token-refresh",
         timeout: 20,
         routes: &[],
-        variables: &["GRANTKEEPER_REFRESH_QUEUE_URL"],
+        variables: QUEUE_AND_WAY_OUT,
         table: &["BatchGetItem", "ConditionCheckItem", "GetItem", "PutItem", "UpdateItem"],
         due_index: &["Query"],
         secrets: &["GetSecretValue", "PutSecretValue"],
@@ -247,6 +252,9 @@ fn each_function_gets_exactly_the_variables_of_its_row() -> Result<()> {
             let source = match variable {
                 "GRANTKEEPER_REFRESH_QUEUE_URL" => "RefreshQueue",
                 "GRANTKEEPER_BOOTSTRAP_KEY_SHA256" => "BootstrapKeySha256",
+                "GRANTKEEPER_PRIVATE_ORIGINS" => "PrivateOrigins",
+                "GRANTKEEPER_PROXY" => "OutboundProxy",
+                "GRANTKEEPER_CA_BUNDLE" => "CaBundle",
                 other => bail!("{other} has no known source"),
             };
             expected.insert(variable.to_owned(), json!({"Ref": source}));
@@ -256,6 +264,16 @@ fn each_function_gets_exactly_the_variables_of_its_row() -> Result<()> {
         for name in function.variables.keys() {
             ensure!(config.contains(&format!("\"{name}\"")), "shared/src/config.rs reads no {name}");
         }
+    }
+    Ok(())
+}
+
+#[test]
+fn the_way_out_is_open_by_default_and_the_proxys_password_is_not_echoed() -> Result<()> {
+    for name in ["PrivateOrigins", "OutboundProxy", "CaBundle"] {
+        let parameter = at(template()?, &format!("/Parameters/{name}"));
+        assert_eq!(at(&parameter, "/Default"), json!(""), "{name}");
+        assert_eq!(at(&parameter, "/NoEcho") == json!(true), name == "OutboundProxy", "{name}");
     }
     Ok(())
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::ensure;
 use clap::Parser;
+use grantkeeper::secret::Secret;
 use grantkeeper_local::keys;
 use grantkeeper_local::stack::{Options, Stack};
 use tokio::signal::unix::{SignalKind, signal};
@@ -36,6 +37,15 @@ struct Arguments {
     /// An http or loopback origin that may be an authorization server or API; repeatable.
     #[arg(long, value_name = "URL")]
     allow_insecure_origin: Vec<String>,
+    /// An https origin that may live at a private address and on any port; repeatable. Never loopback or link-local.
+    #[arg(long, value_name = "URL")]
+    private_origin: Vec<String>,
+    /// The forward proxy for requests to providers, with its user and password if it wants them.
+    #[arg(long, value_name = "URL", env = "GRANTKEEPER_PROXY", hide_env_values = true)]
+    proxy: Option<Secret<String>>,
+    /// A PEM file of certificates that are trusted besides the system's.
+    #[arg(long, value_name = "FILE")]
+    ca_bundle: Option<String>,
     /// The time between two looks for tokens that are due.
     #[arg(long, value_name = "SECONDS", default_value_t = 60)]
     refresh_every: u64,
@@ -56,6 +66,9 @@ async fn main() -> anyhow::Result<()> {
         ephemeral: arguments.ephemeral,
         sandbox_port: (!arguments.no_sandbox).then_some(arguments.sandbox_port),
         insecure_origins: arguments.allow_insecure_origin,
+        private_origins: arguments.private_origin,
+        proxy: arguments.proxy,
+        ca_bundle: arguments.ca_bundle,
         refresh_every: Some(Duration::from_secs(arguments.refresh_every)),
         preset_keys: grantkeeper::config::local_keys(),
         ..Options::at(&data)

@@ -49,6 +49,12 @@ pub struct Options {
     pub sandbox_port: Option<u16>,
     /// Further http or loopback origins that may be authorization servers and APIs.
     pub insecure_origins: Vec<String>,
+    /// https origins that may live at private addresses and on any port.
+    pub private_origins: Vec<String>,
+    /// The URL of a forward proxy for requests to providers. The sandbox and the insecure origins are reached directly.
+    pub proxy: Option<Secret<String>>,
+    /// The path of a PEM file of certificates that are trusted besides the system's.
+    pub ca_bundle: Option<String>,
     /// The time between two ticks; `None`: the caller ticks.
     pub refresh_every: Option<Duration>,
     /// Keys that replace those of `keys.env`, by the names in it.
@@ -67,6 +73,9 @@ impl Options {
             ephemeral: false,
             sandbox_port: Some(0),
             insecure_origins: Vec::new(),
+            private_origins: Vec::new(),
+            proxy: None,
+            ca_bundle: None,
             refresh_every: None,
             preset_keys: BTreeMap::new(),
             clock: Arc::new(SystemClock),
@@ -128,14 +137,19 @@ impl Stack {
         let mut origins = options.insecure_origins;
         origins.extend(sandbox.iter().map(|(_, url)| url.clone()));
         let policy = OutboundPolicy::allowing(&origins).context("an --allow-insecure-origin is not an origin")?;
-        let outbound = Outbound::new(policy).context("the HTTP client cannot be made")?;
         let vars = [
             ("GRANTKEEPER_PUBLIC_URL", options.public_url.clone().unwrap_or_else(|| url.clone())),
             ("GRANTKEEPER_TABLE", TABLE.to_owned()),
             ("GRANTKEEPER_ROOT_KEY", seed::ROOT_KEY.to_owned()),
             ("GRANTKEEPER_REFRESH_QUEUE_URL", engines.queue_url().to_owned()),
+            // As for the functions: an empty variable is none.
+            ("GRANTKEEPER_PRIVATE_ORIGINS", options.private_origins.join(" ")),
+            ("GRANTKEEPER_PROXY", options.proxy.map(|url| url.expose().clone()).unwrap_or_default()),
+            ("GRANTKEEPER_CA_BUNDLE", options.ca_bundle.unwrap_or_default()),
         ];
-        let config = Config::from_map(&vars.map(|(name, value)| (name.to_owned(), value)).into())?;
+        let config = Config::from_map(&vars.map(|(name, value)| (name.to_owned(), value)).into())
+            .context("the options do not fit (--public-url, --private-origin, --proxy, --ca-bundle)")?;
+        let outbound = Outbound::with_way_out(policy, &config.way_out).context("the HTTP client cannot be made")?;
         let broker = assemble(config, &sdk, options.clock, outbound);
 
         let superuser = bootstrap(&broker, &keys).await?;

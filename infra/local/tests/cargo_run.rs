@@ -169,3 +169,39 @@ fn a_preset_key_replaces_that_roles_key_and_a_short_one_is_refused() {
     let message = String::from_utf8_lossy(&refused.stderr).into_owned();
     assert!(message.contains("GRANTKEEPER_SUPERUSER_KEY") && !message.contains("short\""), "{message}");
 }
+
+#[test]
+fn a_way_out_that_cannot_be_used_ends_the_start_and_shows_no_password() {
+    let data = tempfile::tempdir().unwrap();
+    let refused = |arguments: &[&str], proxy: Option<&str>| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_grantkeeper"));
+        command.arg("--data").arg(data.path()).args(FREE_PORTS).args(arguments).env_remove("GRANTKEEPER_PROXY");
+        let output = command.envs(proxy.map(|url| ("GRANTKEEPER_PROXY", url))).output().unwrap();
+        assert!(!output.status.success(), "{arguments:?}");
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    };
+    let private = ["--private-origin", "https://10.1.2.3:8443", "--private-origin", "https://localhost"];
+    let message = refused(&private, None);
+    assert!(message.contains("GRANTKEEPER_PRIVATE_ORIGINS is wrong: entry 2"), "{message}");
+    let message = refused(&["--ca-bundle", "/nonexistent.pem"], None);
+    assert!(message.contains("GRANTKEEPER_CA_BUNDLE is wrong: the file cannot be read"), "{message}");
+    for (arguments, proxy) in [
+        (&["--proxy", "http://user:CANARY@proxy.example/path"][..], None),
+        (&[], Some("ftp://user:CANARY@proxy.example")),
+    ] {
+        let message = refused(arguments, proxy);
+        assert!(message.contains("GRANTKEEPER_PROXY is wrong") && !message.contains("CANARY"), "{message}");
+    }
+}
+
+#[test]
+fn with_a_proxy_the_sandbox_is_reached_directly() {
+    let data = tempfile::tempdir().unwrap();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let proxy = format!("http://{}", listener.local_addr().unwrap());
+    let more = ["--proxy", &proxy, "--private-origin", "https://dhis2.intra.example:8443"];
+    let running = Running::start(data.path(), &[&FREE_PORTS[..], &more].concat());
+    assert!(paste("first-success", data.path(), &running).contains(r#""user":"ada""#));
+    listener.set_nonblocking(true).unwrap();
+    assert!(listener.accept().is_err(), "nobody asked the proxy");
+}

@@ -15,10 +15,13 @@ pub enum OutboundError {
     /// The host name could not be resolved. Nothing was sent.
     #[error("the host name could not be resolved")]
     Dns,
+    /// The proxy that the operator set could not be reached, or would not connect to the host. Nothing was sent.
+    #[error("the proxy could not be reached, or would not connect to the host")]
+    Proxy,
     /// No connection came about. Nothing was sent.
     #[error("no connection could be made")]
     Connect,
-    /// The TLS handshake failed, for example on the certificate. Nothing was sent.
+    /// The TLS handshake, with the host or with the proxy, failed, for example on the certificate. Nothing was sent.
     #[error("the TLS handshake failed")]
     Tls,
     /// Time ran out: while connecting (`sent: false`) or afterwards (`sent: true`).
@@ -44,26 +47,30 @@ impl OutboundError {
     /// When this is false a one-time secret (a code, a rotating refresh token) surely was not spent.
     pub fn maybe_processed(&self) -> bool {
         match self {
-            Self::Refused(_) | Self::Dns | Self::Connect | Self::Tls | Self::Internal => false,
+            Self::Refused(_) | Self::Dns | Self::Proxy | Self::Connect | Self::Tls | Self::Internal => false,
             Self::Timeout { sent } => *sent,
             Self::TooLarge | Self::Interrupted => true,
         }
     }
 
     /// Classifies a failure to get a response head. The original, which may print the URL, is dropped here.
-    pub(super) fn from_send(error: &reqwest::Error) -> Self {
+    ///
+    /// With a proxy, resolving and connecting mean the proxy's, and its refusals look like either.
+    pub(super) fn from_send(error: &reqwest::Error, through_proxy: bool) -> Self {
         if let Some(refusal) = find::<UrlRefusal>(error) {
             Self::Refused(*refusal)
         } else if error.is_builder() {
             Self::Internal
         } else if !error.is_connect() {
             Self::Interrupted
-        } else if error.is_dns() {
-            Self::Dns
         } else if error.is_timeout() {
             Self::Timeout { sent: false }
         } else if find::<rustls::Error>(error).is_some() {
             Self::Tls
+        } else if through_proxy {
+            Self::Proxy
+        } else if error.is_dns() {
+            Self::Dns
         } else {
             Self::Connect
         }

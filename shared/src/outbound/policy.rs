@@ -3,22 +3,27 @@
 use url::{Host, Origin, Url};
 
 use super::address::{is_private_name, is_public};
+use super::resolver::Reach;
+use super::way_out::{OwnHosts, PrivateOrigins};
 
 /// Longest URL accepted, in bytes.
 const MAX_URL: usize = 2048;
 
-/// Who may be reached: https on port 443 at public hosts, and nothing else.
+/// Who may be reached: https on port 443 at public hosts, the private https origins that the operator listed, and
+/// nothing else.
 ///
 /// The `insecure-origins` feature adds a constructor that exempts named origins, for the local stack and tests.
 #[derive(Debug, Clone)]
 pub struct OutboundPolicy {
     exempt: Vec<Origin>,
+    private: PrivateOrigins,
+    own_hosts: OwnHosts,
 }
 
 impl OutboundPolicy {
     /// The policy of every deployed build.
     pub fn strict() -> Self {
-        Self { exempt: Vec::new() }
+        Self { exempt: Vec::new(), private: PrivateOrigins::default(), own_hosts: OwnHosts::default() }
     }
 
     /// The strict policy, except that these origins (scheme, host and port, such as `http://127.0.0.1:8090`) may use
@@ -29,7 +34,13 @@ impl OutboundPolicy {
     #[cfg(any(test, feature = "insecure-origins"))]
     pub fn allowing(origins: &[String]) -> Result<Self, UrlRefusal> {
         let exempt = origins.iter().map(|origin| parse_origin(origin)).collect::<Result<_, _>>()?;
-        Ok(Self { exempt })
+        Ok(Self { exempt, ..Self::strict() })
+    }
+
+    /// The same policy with the private origins that the operator listed, and the hosts that are never reached.
+    #[must_use]
+    pub(super) fn listing(self, private: PrivateOrigins, own_hosts: OwnHosts) -> Self {
+        Self { private, own_hosts, ..self }
     }
 
     /// Checks a URL typed by somebody or found in metadata: at registration, and again at each use.
@@ -42,8 +53,11 @@ impl OutboundPolicy {
     /// The first rule the URL breaks.
     pub fn check_url(&self, url: &str) -> Result<Url, UrlRefusal> {
         let parsed = parse(url)?;
-        if !self.is_exempt(&parsed) {
+        if self.reach(&parsed) == Reach::Public {
             check_public(&parsed)?;
+            if parsed.host().is_some_and(|host| self.own_hosts.has(&host)) {
+                return Err(UrlRefusal::AddressNotAllowed);
+            }
         }
         Ok(parsed)
     }
@@ -53,14 +67,23 @@ impl OutboundPolicy {
         self.exempt.iter().map(Origin::ascii_serialization).collect()
     }
 
-    /// Whether this URL lies on one of the exempt origins.
-    pub(super) fn is_exempt(&self, url: &Url) -> bool {
-        self.exempt.contains(&url.origin())
+    /// How far a request to this URL may reach.
+    pub(super) fn reach(&self, url: &Url) -> Reach {
+        match url.origin() {
+            origin if self.exempt.contains(&origin) => Reach::Anywhere,
+            origin if self.private.has(&origin) => Reach::Private,
+            _ => Reach::Public,
+        }
     }
 
     /// Whether any origin is exempt at all.
     pub(super) fn has_exemptions(&self) -> bool {
         !self.exempt.is_empty()
+    }
+
+    /// Whether any private origin is listed.
+    pub(super) fn has_private_origins(&self) -> bool {
+        !self.private.is_empty()
     }
 }
 
@@ -178,9 +201,13 @@ impl UrlRefusal {
             Self::NotHttps => "Enter the https:// form of the URL; tokens are never sent in the clear.",
             Self::HasUserinfo => "Remove everything up to the @ sign; enter credentials in their own fields.",
             Self::HasFragment => "Remove the # sign and what follows it.",
-            Self::PortNotAllowed(_) => "Use the provider's address on port 443, the default of https.",
+            Self::PortNotAllowed(_) => {
+                "Use the provider's address on port 443, the default of https. Another port can be reached only at an \
+                 origin that the operator of this instance has listed."
+            }
             Self::AddressNotAllowed => {
-                "Use a host name of the public internet. Private, loopback and link-local addresses cannot be reached."
+                "Use a host name of the public internet. Private addresses can be reached only at origins that the \
+                 operator of this instance has listed; loopback and link-local addresses never."
             }
             Self::HostMissing => "Add the provider's host name after https://.",
             Self::ControlCharacter => "Remove spaces, line breaks and backslashes from the URL.",

@@ -7,8 +7,9 @@ use std::sync::Arc;
 use futures::future::BoxFuture;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
-use super::address::{is_private_name, is_public};
+use super::address::{is_listable, is_listable_name, is_private_name, is_public};
 use super::policy::UrlRefusal;
+use super::way_out::OwnHosts;
 
 /// Looks names up. A trait because a test must be able to answer like a hostile name server.
 pub(super) trait Lookup: Send + Sync {
@@ -33,6 +34,8 @@ impl Lookup for SystemLookup {
 pub(super) enum Reach {
     /// Public addresses only.
     Public,
+    /// Public addresses and private networks: for origins the operator listed.
+    Private,
     /// Any address: for origins the policy exempts.
     Anywhere,
 }
@@ -41,26 +44,50 @@ pub(super) enum Reach {
 ///
 /// A name with one bad address is refused altogether: filtering would let an attacker probe which addresses are tried,
 /// and a name that mixes public and private addresses is an attack or a mistake (DNS rebinding).
+#[derive(Clone)]
 pub(super) struct CheckedResolver {
     pub(super) lookup: Arc<dyn Lookup>,
-    pub(super) reach: Reach,
+    pub(super) rule: Rule,
+}
+
+/// What a resolver may answer.
+#[derive(Debug, Clone)]
+pub(super) enum Rule {
+    /// Names and addresses within this reach, except the hosts that are never reached.
+    Within(Reach, OwnHosts),
+    /// This one name, wherever it leads: the proxy's, which alone is resolved here when everything goes through it.
+    Only(String),
+}
+
+impl Rule {
+    fn admits_name(&self, name: &str) -> bool {
+        match self {
+            Self::Within(Reach::Public, own) => !is_private_name(name) && !own.has_name(name),
+            Self::Within(Reach::Private, own) => is_listable_name(name) && !own.has_name(name),
+            Self::Within(Reach::Anywhere, _) => true,
+            Self::Only(only) => only.eq_ignore_ascii_case(name),
+        }
+    }
+
+    fn admits(&self, ip: IpAddr) -> bool {
+        match self {
+            Self::Within(Reach::Public, own) => is_public(ip) && !own.has_ip(ip),
+            Self::Within(Reach::Private, own) => is_listable(ip) && !own.has_ip(ip),
+            Self::Within(Reach::Anywhere, _) | Self::Only(_) => true,
+        }
+    }
 }
 
 impl CheckedResolver {
-    pub(super) async fn checked(
-        lookup: Arc<dyn Lookup>,
-        reach: Reach,
-        name: String,
-    ) -> Result<Vec<IpAddr>, Unresolved> {
-        let must_be_public = reach == Reach::Public;
-        if must_be_public && is_private_name(&name) {
+    pub(super) async fn checked(self, name: String) -> Result<Vec<IpAddr>, Unresolved> {
+        if !self.rule.admits_name(&name) {
             return Err(UrlRefusal::AddressNotAllowed.into());
         }
-        let addresses = lookup.addresses(name).await.map_err(|_| Unresolved::NotFound)?;
+        let addresses = self.lookup.addresses(name).await.map_err(|_| Unresolved::NotFound)?;
         if addresses.is_empty() {
             return Err(Unresolved::NotFound);
         }
-        if must_be_public && !addresses.iter().copied().all(is_public) {
+        if !addresses.iter().all(|ip| self.rule.admits(*ip)) {
             return Err(UrlRefusal::AddressNotAllowed.into());
         }
         Ok(addresses)
@@ -69,9 +96,9 @@ impl CheckedResolver {
 
 impl Resolve for CheckedResolver {
     fn resolve(&self, name: Name) -> Resolving {
-        let (lookup, reach) = (Arc::clone(&self.lookup), self.reach);
+        let resolver = self.clone();
         Box::pin(async move {
-            let addresses = Self::checked(lookup, reach, name.as_str().to_owned()).await?;
+            let addresses = resolver.checked(name.as_str().to_owned()).await?;
             // Port 0 stands for the port of the URL.
             let addresses: Addrs = Box::new(addresses.into_iter().map(|ip| SocketAddr::new(ip, 0)));
             Ok(addresses)

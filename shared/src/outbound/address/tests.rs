@@ -128,3 +128,56 @@ fn names_of_this_machine_and_this_network_are_private() {
         assert!(!is_private_name(name), "{name}");
     }
 }
+
+#[test]
+fn private_networks_can_be_listed_up_to_their_edges_and_no_further() {
+    let listable = |ip: &str| is_listable(ip.parse().expect(ip));
+    for ip in [
+        "10.0.0.0",
+        "10.255.255.255",
+        "100.64.0.0",
+        "100.127.255.255",
+        "172.16.0.0",
+        "172.31.255.255",
+        "192.168.0.0",
+        "192.168.255.255",
+        "::ffff:10.0.0.1",
+        "64:ff9b::10.0.0.1",
+        "fc00::",
+        "fd12:3456::1",
+        "fdff:ffff:ffff:ffff:ffff:ffff:ffff:ffff",
+        "8.8.8.8",
+        "2606:4700::1111",
+    ] {
+        assert!(listable(ip), "{ip}");
+    }
+    for ip in [
+        "0.0.0.0",
+        "127.0.0.1",
+        "127.255.255.255",
+        "169.254.0.0",
+        "169.254.255.255",
+        "100.100.100.200",
+        "192.0.0.192",
+        "192.0.2.1",
+        "198.18.0.1",
+        "224.0.0.0",
+        "255.255.255.255",
+        "::",
+        "::1",
+        "::10.0.0.1",
+        "::ffff:127.0.0.1",
+        "64:ff9b::169.254.169.254",
+        "64:ff9b:1::1",
+        "fe00::",
+        "fe80::1",
+        "fec0::1",
+        "ff02::1",
+        "fd00:ec2::",
+        "fd00:ec2:ffff:ffff:ffff:ffff:ffff:ffff",
+        "fd20:ce::254",
+        "2002:a00:1::",
+    ] {
+        assert!(!listable(ip), "{ip}");
+    }
+}

@@ -6,9 +6,9 @@ use std::sync::{Arc, Mutex};
 use futures::future::BoxFuture;
 use reqwest::dns::Resolve;
 
-use super::super::resolver::{CheckedResolver, Lookup, Reach, Unresolved};
+use super::super::resolver::{CheckedResolver, Lookup, Reach, Rule, Unresolved};
 use super::server::{Server, answer};
-use crate::outbound::{Limits, Outbound, OutboundError, OutboundPolicy, OutboundRequest, UrlRefusal};
+use crate::outbound::{Limits, Outbound, OutboundError, OutboundPolicy, OutboundRequest, OwnHosts, UrlRefusal, WayOut};
 
 const PUBLIC: &str = "93.184.215.14";
 
@@ -33,12 +33,17 @@ impl Lookup for Script {
     }
 }
 
+fn public(script: &Arc<Script>) -> CheckedResolver {
+    let rule = Rule::Within(Reach::Public, OwnHosts::default());
+    CheckedResolver { lookup: Arc::clone(script) as _, rule }
+}
+
 async fn checked(script: &Arc<Script>, name: &str) -> Result<Vec<IpAddr>, Unresolved> {
-    CheckedResolver::checked(Arc::clone(script) as _, Reach::Public, name.to_owned()).await
+    public(script).checked(name.to_owned()).await
 }
 
 fn strict(script: &Arc<Script>) -> Outbound {
-    Outbound::with_lookup(OutboundPolicy::strict(), Arc::clone(script) as _).expect("a client")
+    Outbound::with_lookup(OutboundPolicy::strict(), &WayOut::default(), Arc::clone(script) as _).expect("a client")
 }
 
 async fn get(outbound: &Outbound, url: &str) -> Result<u16, OutboundError> {
@@ -56,7 +61,7 @@ async fn a_name_that_moves_to_loopback_is_refused_the_second_time() {
 #[tokio::test]
 async fn the_connection_gets_exactly_the_checked_addresses_and_none_is_kept() {
     let script = Script::new(&[&[PUBLIC, "2606:4700::1111"]]);
-    let resolver = CheckedResolver { lookup: Arc::clone(&script) as _, reach: Reach::Public };
+    let resolver = public(&script);
     let addresses = resolver.resolve("as.example".parse().expect("a name")).await.expect("addresses");
     let addresses: Vec<String> = addresses.map(|address| address.ip().to_string()).collect();
     assert_eq!(addresses, [PUBLIC, "2606:4700::1111"]);
@@ -112,7 +117,7 @@ async fn an_exemption_does_not_loosen_the_same_name_elsewhere() {
     let origin = format!("http://as.example:{}", server.port());
     let policy = OutboundPolicy::allowing(std::slice::from_ref(&origin)).expect("an origin");
     let script = Script::new(&[&["127.0.0.1"], &["127.0.0.1"]]);
-    let outbound = Outbound::with_lookup(policy, script).expect("a client");
+    let outbound = Outbound::with_lookup(policy, &WayOut::default(), script).expect("a client");
     assert_eq!(get(&outbound, &origin).await, Ok(200));
     let elsewhere = get(&outbound, "https://as.example/").await;
     assert_eq!(elsewhere, Err(OutboundError::Refused(UrlRefusal::AddressNotAllowed)));

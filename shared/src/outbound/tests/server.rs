@@ -83,7 +83,8 @@ pub(in crate::outbound) fn answer(status: &str, content_type: &str, body: &str) 
     format!("HTTP/1.1 {status}\r\nContent-Type: {content_type}\r\nContent-Length: {}\r\n\r\n{body}", body.len())
 }
 
-fn read_request(stream: &mut TcpStream) -> String {
+/// Reads one request: its head, and as much as it announces.
+pub(in crate::outbound) fn read_request(stream: &mut impl Read) -> String {
     let mut request = Vec::new();
     let mut piece = [0; 4096];
     loop {

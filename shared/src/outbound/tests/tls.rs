@@ -1,13 +1,25 @@
 use std::io::{Read, Write};
-use std::sync::{Arc, Mutex};
-use std::thread;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
-use rustls::{ServerConfig, ServerConnection};
+use rustls::ServerConfig;
 
-use super::server::{failure, listen};
-use crate::outbound::{Limits, OutboundError, aws_lc_rs};
+use super::server::{failure, get, listen};
+use super::tls_server::{Ca, Everywhere, outbound, seen, self_signed_server, start, unchecked, way_out};
+use crate::outbound::{CaBundle, Limits, OutboundError, WayOut};
+
+const NAME: &str = "as.example";
+
+/// What a client that trusts `bundle` gets from this server, as the host `as.example` of the public internet, and what
+/// the server saw.
+async fn answer_of(config: Arc<ServerConfig>, ca_bundle: CaBundle) -> (Result<u16, OutboundError>, Vec<String>) {
+    let (port, record) = start(config);
+    let client = outbound(&WayOut { ca_bundle, ..WayOut::default() }, &Everywhere::at("93.184.215.14"));
+    let answer = unchecked(&client, &format!("https://{NAME}:{port}/token")).await;
+    (answer, seen(&record))
+}
+
+const HANDSHAKE_FAILED: (Result<u16, OutboundError>, [&str; 1]) = (Err(OutboundError::Tls), [""]);
 
 #[tokio::test]
 async fn a_handshake_that_never_ends_was_not_sent() {
@@ -25,28 +37,57 @@ async fn a_server_that_speaks_no_tls_fails_the_handshake() {
 
 #[tokio::test]
 async fn a_self_signed_certificate_is_refused_before_anything_is_sent() {
-    // A throw-away P-256 pair for 127.0.0.1, valid for a century, signed by nobody else.
-    let certificate = CertificateDer::from(include_bytes!("self_signed.cert.der").as_slice());
-    let key = PrivatePkcs8KeyDer::from(include_bytes!("self_signed.key.der").as_slice());
-    let config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
-        .with_safe_default_protocol_versions()
-        .expect("protocol versions")
-        .with_no_client_auth()
-        .with_single_cert(vec![certificate], key.into())
-        .expect("a certificate");
-    let config = Arc::new(config);
-    let handshakes = Arc::new(Mutex::new(Vec::new()));
-    let record = Arc::clone(&handshakes);
-    let address = listen(move |stream| {
-        let mut connection = ServerConnection::new(Arc::clone(&config)).expect("a connection");
-        let mut plain = Vec::new();
-        let outcome = rustls::Stream::new(&mut connection, stream).read_to_end(&mut plain);
-        record.lock().expect("the record").push((outcome.is_err(), plain));
-    });
-    assert_eq!(failure(format!("https://{address}"), Limits::TOKEN).await, OutboundError::Tls);
-    let deadline = Instant::now() + Duration::from_secs(3);
-    while handshakes.lock().expect("the record").is_empty() && Instant::now() < deadline {
-        thread::sleep(Duration::from_millis(10));
+    let (answer, seen) = answer_of(self_signed_server(NAME), CaBundle::default()).await;
+    assert_eq!((answer, [seen.concat().as_str()]), HANDSHAKE_FAILED);
+    // Nor does trusting some other CA help.
+    let (answer, seen) = answer_of(self_signed_server(NAME), Ca::new().bundle()).await;
+    assert_eq!((answer, [seen.concat().as_str()]), HANDSHAKE_FAILED);
+    // An exempt origin must have a good certificate, too.
+    let (port, _) = start(self_signed_server("127.0.0.1"));
+    assert_eq!(get(format!("https://127.0.0.1:{port}"), Limits::TOKEN).await.err(), Some(OutboundError::Tls));
+}
+
+#[tokio::test]
+async fn a_private_ca_is_trusted_only_where_it_was_given() {
+    let ca = Ca::new();
+    let (answer, seen) = answer_of(ca.server(NAME), ca.bundle()).await;
+    assert_eq!(answer, Ok(200));
+    assert!(seen.concat().starts_with("GET /token HTTP/1.1\r\n"), "{seen:?}");
+    for bundle in [CaBundle::default(), Ca::new().bundle()] {
+        let (answer, seen) = answer_of(ca.server(NAME), bundle).await;
+        assert_eq!((answer, [seen.concat().as_str()]), HANDSHAKE_FAILED);
     }
-    assert_eq!(*handshakes.lock().expect("the record"), [(true, Vec::new())]);
+}
+
+#[tokio::test]
+async fn a_certificate_of_another_host_is_refused_before_anything_is_sent() {
+    let ca = Ca::new();
+    for other in ["other.example", "example", "a.as.example", "93.184.215.14"] {
+        let (answer, seen) = answer_of(ca.server(other), ca.bundle()).await;
+        assert_eq!((answer, [seen.concat().as_str()]), HANDSHAKE_FAILED, "{other}");
+    }
+}
+
+#[tokio::test]
+async fn an_expired_certificate_is_refused_before_anything_is_sent() {
+    let ca = Ca::new();
+    let (answer, seen) = answer_of(ca.expired_server(NAME), ca.bundle()).await;
+    assert_eq!((answer, [seen.concat().as_str()]), HANDSHAKE_FAILED);
+}
+
+#[tokio::test]
+async fn a_listed_origin_must_have_a_good_certificate_too() {
+    let ca = Ca::new();
+    for (config, bundle) in [
+        (self_signed_server("dhis2.intra.example"), CaBundle::default()),
+        (ca.server("dhis2.intra.example"), CaBundle::default()),
+        (ca.server("other.intra.example"), ca.bundle()),
+        (ca.expired_server("dhis2.intra.example"), ca.bundle()),
+    ] {
+        let (port, record) = start(config);
+        let origin = format!("https://dhis2.intra.example:{port}");
+        let client = outbound(&way_out(&origin, bundle), &Everywhere::at("10.1.2.3"));
+        assert_eq!(unchecked(&client, &origin).await, Err(OutboundError::Tls));
+        assert_eq!(seen(&record).concat(), "");
+    }
 }
