@@ -227,4 +227,8 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
 }
 
 #[cfg(test)]
+mod odd_answers;
+#[cfg(test)]
+mod odd_requests;
+#[cfg(test)]
 mod tests;

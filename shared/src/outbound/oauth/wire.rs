@@ -90,7 +90,7 @@ fn is_ok(answer: &Value, ok: &str) -> bool {
     let (place, wanted) = condition(ok);
     match (find(answer, place), wanted) {
         (Some(Value::String(text)), Some(wanted)) => text == wanted,
-        (Some(value), Some(wanted)) => value.to_string() == wanted,
+        (Some(value), Some(wanted)) => serde_json::from_str::<Value>(wanted).is_ok_and(|wanted| *value == wanted),
         (None, _) | (Some(Value::Bool(false) | Value::Null), None) => false,
         (Some(Value::String(text)), None) => !["", "0", "false"].contains(&text.as_str()),
         (Some(Value::Number(number)), None) => number.as_f64() != Some(0.0),

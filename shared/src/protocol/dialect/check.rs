@@ -41,6 +41,9 @@ const NOT_SETTABLE: [&str; 14] = [
     "upgrade",
 ];
 
+/// Reserved parameters that an extra one may stand for once `names` has renamed or left them out.
+const FREE_WHEN_RENAMED: [&str; 3] = ["client_id", "grant_type", "redirect_uri"];
+
 impl TokenRequestDialect {
     /// Checks it as a client's `token_request`; no finding means that it is good.
     pub fn check(&self) -> Vec<Finding> {
@@ -174,8 +177,9 @@ impl Checks<'_> {
             self.wrong(at, "not_a_name", "A name has 1 to 128 characters and no control character.");
         }
         let plain = name.trim().to_ascii_lowercase();
-        // A standard name that was renamed or left out is free.
-        let is_own = self.reserved.contains(&plain.as_str()) && !(name == plain && self.names.contains_key(name));
+        // What is no secret may be left out or renamed, and then set to something fixed.
+        let is_free = FREE_WHEN_RENAMED.contains(&name) && self.names.contains_key(name);
+        let is_own = self.reserved.contains(&plain.as_str()) && !is_free;
         let is_given =
             self.names.iter().any(|(standard, wire)| wire == name && self.reserved.contains(&standard.as_str()));
         if is_own || is_given {
