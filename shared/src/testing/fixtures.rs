@@ -148,7 +148,12 @@ pub fn session(project: &ProjectId) -> Session {
         project: project.clone(),
         token_hash: unique_hash(),
         owner: format!("owner-{}", unique()),
-        offers: vec![Offer { client: ClientId::generate(), scopes: Some(vec!["read".to_owned()]), variables: BTreeMap::new(), inputs: Some(sealed()) }],
+        offers: vec![Offer {
+            client: ClientId::generate(),
+            scopes: Some(vec!["read".to_owned()]),
+            variables: BTreeMap::new(),
+            inputs: Some(sealed()),
+        }],
         name: None,
         scopes: None,
         suggested_scopes: vec!["write".to_owned()],
