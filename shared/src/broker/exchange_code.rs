@@ -141,6 +141,7 @@ impl Broker {
                 return Err(if code { Failure::Final(error) } else { Failure::NotSent(error) });
             }
         };
+        let says_its_end = answer.expires_in.is_some();
         // Tokens are not used or stored before the ID token that came with them was verified.
         let account = match self.verify_id_token(claimed, &resolved.client_id, &answer).await {
             Ok(Some(account)) => Ok(Some(account)),
@@ -168,7 +169,7 @@ impl Broker {
             Some((base, old)) => self.replace_in_place(flow, &new, base, old, answer).await?,
         };
         self.engine().record(&stored, stored.fence, "exchange", began, &asked.exchanges, None).await;
-        Ok(self.learn_expiry(client, resolved, stored).await)
+        Ok(if says_its_end { stored } else { self.learn_expiry(client, resolved, stored).await })
     }
 
     /// When `openid` was asked, an ID token must be there and must be ours (OpenID Connect Core §3.1.3.7).

@@ -42,7 +42,7 @@ impl Broker {
     /// Learns when the access token ends by introspection (RFC 7662), where the answer did not say. Best effort, after
     /// everything is stored.
     pub(crate) async fn learn_expiry(&self, client: &Client, resolved: &Resolved, stored: Credential) -> Credential {
-        if resolved.introspection_endpoint.is_none() || stored.learned_lifetime.is_some() {
+        if resolved.introspection_endpoint.is_none() {
             return stored;
         }
         match self.engine().introspect(client, resolved, &stored).await {
