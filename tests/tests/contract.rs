@@ -5,6 +5,8 @@
 mod broken_store;
 #[path = "contract/broken_vault.rs"]
 mod broken_vault;
+#[path = "contract/forgetting.rs"]
+mod forgetting;
 #[path = "contract/store_flaws.rs"]
 mod store_flaws;
 
@@ -58,6 +60,13 @@ async fn the_store_keeps_its_contract() {
     assert_none(&store_contract::run(Arc::clone(&store)).await);
     // Again on the same table: no check minds what another run left.
     assert_none(&store_contract::run(store).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_may_be_forgotten_says_so_in_every_list() {
+    let engines = Engines::start(None).await.unwrap();
+    let (store, sdk) = store(&engines).await.unwrap();
+    forgetting::check(&*store, &sdk).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

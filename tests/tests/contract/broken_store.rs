@@ -11,7 +11,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use grantkeeper::clock::Timestamp;
 use grantkeeper::model::attempt::Attempt;
 use grantkeeper::model::client::Client;
-use grantkeeper::model::credential::Credential;
+use grantkeeper::model::credential::{Credential, CredentialStatus};
 use grantkeeper::model::flow::{Flow, FlowStatus};
 use grantkeeper::model::ids::{ClientId, CredentialId, FlowId, KeyId, ProjectId, SessionId};
 use grantkeeper::model::principal::ApiKey;
@@ -23,7 +23,7 @@ use grantkeeper::store::{
 };
 use grantkeeper::testing::fixtures::unique;
 use grantkeeper::testing::suite::RACERS;
-use grantkeeper::vault::root_key::Sealed;
+use grantkeeper::vault::root_key::{Sealed, sha256};
 
 use super::store_flaws::Flaw;
 
@@ -35,11 +35,16 @@ pub struct BrokenStore {
     flaw: Flaw,
     homes: Mutex<HashMap<CredentialId, ProjectId>>,
     looks: AtomicUsize,
+    anybodys: Mutex<Option<(ProjectId, CredentialId)>>,
+}
+
+fn credential_pk(credential: &Credential) -> String {
+    format!("P#{}#C#{}", credential.project, credential.id)
 }
 
 impl BrokenStore {
     pub fn new(real: Arc<dyn Store>, sdk: Sdk, table: &'static str, flaw: Flaw) -> Self {
-        Self { real, sdk, table, flaw, homes: Mutex::default(), looks: AtomicUsize::new(0) }
+        Self { real, sdk, table, flaw, homes: Mutex::default(), looks: AtomicUsize::new(0), anybodys: Mutex::default() }
     }
 
     fn has(&self, flaw: Flaw) -> bool {
@@ -119,18 +124,26 @@ broken! {
         fn find_flow(project: &ProjectId, id: &FlowId) -> Option<Flow>;
         fn find_flow_by_state(state_hash: &str) -> Option<Flow>;
         fn is_name_taken(project: &ProjectId, owner: &str, name: &str) -> bool;
-        fn record_secret_use(client: &Client, secret: &str, now: Timestamp) -> ();
-        fn find_shared_credential(project: &ProjectId, id: &CredentialId) -> Option<Credential>;
-        fn insert_credential(credential: &Credential) -> ();
-        fn replace_grant(flow: Option<&Flow>, base: &Credential, new: &Credential, now: Timestamp) -> Replacement;
-        fn change_status(base: &Credential, change: &StatusChange) -> Attempted;
-        fn record_attempt(project: &ProjectId, id: &CredentialId, number: u64, attempt: &Attempt) -> ();
-        fn list_attempts(project: &ProjectId, id: &CredentialId) -> Vec<Attempt>;
         fn finish_idempotent(record: &IdempotencyRecord, answer: &Sealed) -> ();
         fn abandon_idempotent(record: &IdempotencyRecord) -> ();
         fn ping() -> ();
     }
     forgets {
+        async fn record_secret_use(&self, client: &Client, secret: &str, now: Timestamp) -> StoreResult<()> {
+            let place = |client: &Client| client.client_secrets.iter().position(|known| known.id == secret);
+            let found = self.real.find_client(&client.id).await?;
+            if self.has(Flaw::UseForgetsMoves) && found.as_ref().and_then(place) != place(client) {
+                return Ok(());
+            }
+            self.real.record_secret_use(client, secret, now).await?;
+            match self.real.find_client(&client.id).await? {
+                Some(found) if self.has(Flaw::UseIsANewVersion) => {
+                    self.real.update_client(&Client { version: found.version + 1, ..found }).await
+                }
+                _ => Ok(()),
+            }
+        }
+
         async fn insert_project(&self, project: &Project) -> StoreResult<()> {
             match self.real.insert_project(project).await {
                 Err(StoreError::AlreadyExists) if self.has(Flaw::SlugIsNotUnique) => {
@@ -274,27 +287,171 @@ broken! {
         ) -> StoreResult<Page<Credential>> {
             let cursor = cursor.filter(|_| !self.has(Flaw::PagesNeverEnd));
             let mut page = self.real.list_credentials(project, limit, cursor).await?;
+            page.items.retain(|credential| credential.project == *project || !self.has(Flaw::ListForgetsShared));
             if page.next.is_some() && self.has(Flaw::PagesLoseTheirLast) {
                 page.items.pop();
             }
             Ok(page)
         }
 
-        async fn update_credential(&self, old: &Credential, new: &Credential) -> StoreResult<()> {
-            let mut old = old.clone();
-            if let Some(found) = self.real.find_credential(&old.project, &old.id).await? {
-                if self.looked(Flaw::RenameLooksFirst, found.name == old.name).await {
-                    return self.real.update_credential(&old, new).await.or(Ok(()));
+        async fn find_shared_credential(
+            &self,
+            project: &ProjectId,
+            id: &CredentialId,
+        ) -> StoreResult<Option<Credential>> {
+            match self.home(id).filter(|home| home != project && self.has(Flaw::FindsWhatIsNotShared)) {
+                Some(home) => self.real.find_credential(&home, id).await,
+                None => self.real.find_shared_credential(project, id).await,
+            }
+        }
+
+        async fn insert_credential(&self, credential: &Credential) -> StoreResult<()> {
+            let mut credential = credential.clone();
+            if self.has(Flaw::DetachedIsListed) {
+                credential.detached = false;
+            }
+            let found = self.real.find_credential(&credential.project, &credential.id).await?;
+            if found.is_some() && self.has(Flaw::InsertRefusesRepetition) {
+                return Err(StoreError::AlreadyExists);
+            }
+            let inserted = match self.real.insert_credential(&credential).await {
+                Err(StoreError::AlreadyExists) if self.has(Flaw::InsertForgetsName) => {
+                    self.real.insert_credential(&Credential { name: unique(), ..credential.clone() }).await
                 }
-                if self.has(Flaw::UpdateForgetsOldName) {
-                    old.name = found.name;
+                outcome => outcome,
+            };
+            if self.has(Flaw::InsertIsNeverDue) {
+                self.tamper(credential_pk(&credential), "REMOVE due_shard, due_at", None).await?;
+            }
+            inserted
+        }
+
+        async fn update_credential(&self, old: &Credential, new: &Credential) -> StoreResult<()> {
+            let (mut old, mut new) = (old.clone(), new.clone());
+            if self.has(Flaw::UpdateForgetsProjects) {
+                new.projects.clone_from(&old.projects);
+            }
+            if let Some(found) = self.real.find_credential(&old.project, &old.id).await? {
+                if self.looked(Flaw::RenameLooksFirst, found.name == old.name).await
+                    || self.looked(Flaw::ShareLooksFirst, found.projects == old.projects).await
+                {
+                    return self.real.update_credential(&old, &new).await.or(Ok(()));
+                }
+                match self.flaw {
+                    Flaw::UpdateForgetsOldName => old.name = found.name,
+                    Flaw::ShareForgetsOthers => old.projects = found.projects,
+                    Flaw::UpdateBringsNamesBack if found.is_ended() => {
+                        self.tamper(credential_pk(&old), "SET #status = :status", Some("active")).await?;
+                    }
+                    _ => {}
                 }
             }
-            self.real.update_credential(&old, new).await?;
+            self.real.update_credential(&old, &new).await?;
             if self.has(Flaw::UpdateDropsLease) {
-                self.tamper(format!("P#{}#C#{}", old.project, old.id), "REMOVE lease, intent", None).await?;
+                self.tamper(credential_pk(&old), "REMOVE lease, intent", None).await?;
             }
             Ok(())
+        }
+
+        async fn replace_grant(
+            &self,
+            flow: Option<&Flow>,
+            base: &Credential,
+            new: &Credential,
+            now: Timestamp,
+        ) -> StoreResult<Replacement> {
+            let (mut base, mut new) = (base.clone(), new.clone());
+            if self.has(Flaw::ReplaceForgetsDueTime) {
+                new.refresh_after = None;
+            }
+            if let Some(found) = self.real.find_credential(&base.project, &base.id).await? {
+                if self.looked(Flaw::ReplaceLooksFirst, found.generation == base.generation).await {
+                    self.real.replace_grant(flow, &base, &new, now).await.ok();
+                    return Ok(Replacement::Done);
+                }
+                match self.flaw {
+                    Flaw::ReplaceForgetsGeneration => base.generation = found.generation,
+                    Flaw::ReplaceForgetsOwner => base.owner = found.owner,
+                    Flaw::ReplaceLiftsSuspension => base.status = found.status,
+                    Flaw::ReplaceRefusesRepetition if found.attempt == new.attempt => return Ok(Replacement::Changed),
+                    _ => {}
+                }
+            }
+            let flow = flow.filter(|_| !self.has(Flaw::ReplaceForgetsFlow));
+            let outcome = self.real.replace_grant(flow, &base, &new, now).await?;
+            match self.flaw {
+                // A number that is at hand: there is no failure yet, so the fence is back where it began.
+                Flaw::ReplaceKeepsFence => self.tamper(credential_pk(&base), "SET fence = fails", None).await?,
+                Flaw::ReplaceRestoresName => {
+                    if let Some(found) = self.real.find_credential(&base.project, &base.id).await? {
+                        let restored = Credential { name: new.name.clone(), ..found.clone() };
+                        self.real.update_credential(&found, &restored).await?;
+                    }
+                }
+                _ => {}
+            }
+            Ok(outcome)
+        }
+
+        async fn change_status(&self, base: &Credential, change: &StatusChange) -> StoreResult<Attempted> {
+            let (mut base, mut change) = (base.clone(), change.clone());
+            if self.has(Flaw::ChangeForgetsDueTime) {
+                change.next_due = None;
+            }
+            if self.has(Flaw::EndKeepsName) {
+                change.frees_name = false;
+            }
+            if let Some(found) = self.real.find_credential(&base.project, &base.id).await? {
+                if self.looked(Flaw::ChangeLooksFirst, found.status == base.status).await {
+                    self.real.change_status(&base, &change).await.ok();
+                    return Ok(Attempted::Applied(Box::new(found)));
+                }
+                let again = found.status != base.status && self.has(Flaw::ChangeRefusesRepetition);
+                if again || (found.name != base.name && self.has(Flaw::EndMindsRename)) {
+                    return Ok(Attempted::Refused(Some(Box::new(found))));
+                }
+                match self.flaw {
+                    Flaw::ChangeForgetsStatus => base.status = found.status,
+                    Flaw::ChangeForgetsOwner => base.owner = found.owner,
+                    _ => {}
+                }
+            }
+            if self.has(Flaw::ChangeDropsLease) {
+                self.tamper(credential_pk(&base), "REMOVE lease, intent", None).await?;
+            }
+            let attempted = self.real.change_status(&base, &change).await?;
+            if self.has(Flaw::EndFreesAnyName) && change.frees_name {
+                let name = format!("NAME#{}", sha256(&format!("{}\0{}", base.owner, base.name)));
+                let delete = self.sdk.delete_item().table_name(self.table);
+                let delete = delete.key("pk", AttributeValue::S(format!("P#{}", base.project)));
+                delete.key("sk", AttributeValue::S(name)).send().await.map_err(|_| StoreError::Unavailable)?;
+            }
+            Ok(attempted)
+        }
+
+        async fn record_attempt(
+            &self,
+            project: &ProjectId,
+            id: &CredentialId,
+            number: u64,
+            attempt: &Attempt,
+        ) -> StoreResult<()> {
+            let number = if self.has(Flaw::AttemptsHaveOnePlace) { 0 } else { number };
+            self.real.record_attempt(project, id, number, attempt).await?;
+            if self.has(Flaw::AttemptsForgetTheirCredential) {
+                *self.anybodys.lock().unwrap_or_else(PoisonError::into_inner) = Some((project.clone(), id.clone()));
+            }
+            Ok(())
+        }
+
+        async fn list_attempts(&self, project: &ProjectId, id: &CredentialId) -> StoreResult<Vec<Attempt>> {
+            let anybodys = self.anybodys.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            let (project, id) = anybodys.unwrap_or_else(|| (project.clone(), id.clone()));
+            let mut attempts = self.real.list_attempts(&project, &id).await?;
+            if self.has(Flaw::AttemptsAreReversed) {
+                attempts.reverse();
+            }
+            Ok(attempts)
         }
 
         async fn acquire_refresh(
@@ -336,6 +493,11 @@ broken! {
                     }
                     Flaw::CommitForgetsGeneration => commit.base_generation = found.generation,
                     Flaw::CommitForgetsDueTime => commit.next_due = None,
+                    Flaw::CommitForgetsStatus => commit.status = CredentialStatus::Active,
+                    Flaw::CommitRevivesWhatEnded => {
+                        let pk = format!("P#{project}#C#{id}");
+                        self.tamper(pk, "SET #status = :status", Some("active")).await?;
+                    }
                     Flaw::CommitRefusesRepetition if found.attempt == commit.attempt => {
                         return Ok(Attempted::Refused(Some(Box::new(found))));
                     }
