@@ -23,23 +23,20 @@ use grantkeeper::store::{
 };
 use grantkeeper::testing::fixtures::unique;
 use grantkeeper::testing::suite::RACERS;
-use grantkeeper::vault::root_key::{Sealed, sha256};
+use grantkeeper::vault::root_key::Sealed;
 
 use super::store_flaws::Flaw;
 
 /// The store with its flaw, in front of the real one.
 pub struct BrokenStore {
-    real: Arc<dyn Store>,
-    sdk: Sdk,
-    table: &'static str,
-    flaw: Flaw,
+    pub(super) real: Arc<dyn Store>,
+    pub(super) sdk: Sdk,
+    pub(super) table: &'static str,
+    pub(super) flaw: Flaw,
     homes: Mutex<HashMap<CredentialId, ProjectId>>,
     looks: AtomicUsize,
-    anybodys: Mutex<Option<(ProjectId, CredentialId)>>,
-}
-
-fn credential_pk(credential: &Credential) -> String {
-    format!("P#{}#C#{}", credential.project, credential.id)
+    /// Whose attempts are everybody's.
+    pub(super) anybodys: Mutex<Option<(ProjectId, CredentialId)>>,
 }
 
 impl BrokenStore {
@@ -47,13 +44,13 @@ impl BrokenStore {
         Self { real, sdk, table, flaw, homes: Mutex::default(), looks: AtomicUsize::new(0), anybodys: Mutex::default() }
     }
 
-    fn has(&self, flaw: Flaw) -> bool {
+    pub(super) fn has(&self, flaw: Flaw) -> bool {
         self.flaw == flaw
     }
 
     /// What a store that looks first makes of what it found. The other racers look as well before it goes on, so that the
     /// flaw shows however they interleave; outside of a race it waits for half a second.
-    async fn looked(&self, flaw: Flaw, is_free: bool) -> bool {
+    pub(super) async fn looked(&self, flaw: Flaw, is_free: bool) -> bool {
         if !self.has(flaw) {
             return false;
         }
@@ -68,12 +65,12 @@ impl BrokenStore {
     }
 
     /// The project in which a credential was stored.
-    fn home(&self, id: &CredentialId) -> Option<ProjectId> {
+    pub(super) fn home(&self, id: &CredentialId) -> Option<ProjectId> {
         self.homes.lock().unwrap_or_else(PoisonError::into_inner).get(id).cloned()
     }
 
     /// Writes to an item past the store, without any condition.
-    async fn tamper(&self, pk: String, change: &str, status: Option<&str>) -> StoreResult<()> {
+    pub(super) async fn tamper(&self, pk: String, change: &str, status: Option<&str>) -> StoreResult<()> {
         let update = self.sdk.update_item().table_name(self.table).update_expression(change);
         let update = update.key("pk", AttributeValue::S(pk)).key("sk", AttributeValue::S("META".to_owned()));
         let status_value = status.map(|value| [(":status".to_owned(), AttributeValue::S(value.to_owned()))].into());
@@ -95,11 +92,18 @@ impl BrokenStore {
 }
 
 macro_rules! broken {
-    (keeps { $(fn $name:ident($($arg:ident: $type:ty),*) -> $result:ty;)* } forgets { $($forgetful:tt)* }) => {
+    (
+        keeps { $(fn $name:ident($($arg:ident: $type:ty),*) -> $result:ty;)* }
+        forgets_elsewhere { $(fn $other:ident($($argument:ident: $kind:ty),*) -> $outcome:ty;)* }
+        forgets { $($forgetful:tt)* }
+    ) => {
         #[async_trait]
         impl Store for BrokenStore {
             $(async fn $name(&self, $($arg: $type),*) -> StoreResult<$result> {
                 self.real.$name($($arg),*).await
+            })*
+            $(async fn $other(&self, $($argument: $kind),*) -> StoreResult<$outcome> {
+                BrokenStore::$other(self, $($argument),*).await
             })*
             $($forgetful)*
         }
@@ -127,6 +131,15 @@ broken! {
         fn finish_idempotent(record: &IdempotencyRecord, answer: &Sealed) -> ();
         fn abandon_idempotent(record: &IdempotencyRecord) -> ();
         fn ping() -> ();
+    }
+    forgets_elsewhere {
+        fn find_shared_credential(project: &ProjectId, id: &CredentialId) -> Option<Credential>;
+        fn insert_credential(credential: &Credential) -> ();
+        fn update_credential(old: &Credential, new: &Credential) -> ();
+        fn replace_grant(flow: Option<&Flow>, base: &Credential, new: &Credential, now: Timestamp) -> Replacement;
+        fn change_status(base: &Credential, change: &StatusChange) -> Attempted;
+        fn record_attempt(project: &ProjectId, id: &CredentialId, number: u64, attempt: &Attempt) -> ();
+        fn list_attempts(project: &ProjectId, id: &CredentialId) -> Vec<Attempt>;
     }
     forgets {
         async fn record_secret_use(&self, client: &Client, secret: &str, now: Timestamp) -> StoreResult<()> {
@@ -292,166 +305,6 @@ broken! {
                 page.items.pop();
             }
             Ok(page)
-        }
-
-        async fn find_shared_credential(
-            &self,
-            project: &ProjectId,
-            id: &CredentialId,
-        ) -> StoreResult<Option<Credential>> {
-            match self.home(id).filter(|home| home != project && self.has(Flaw::FindsWhatIsNotShared)) {
-                Some(home) => self.real.find_credential(&home, id).await,
-                None => self.real.find_shared_credential(project, id).await,
-            }
-        }
-
-        async fn insert_credential(&self, credential: &Credential) -> StoreResult<()> {
-            let mut credential = credential.clone();
-            if self.has(Flaw::DetachedIsListed) {
-                credential.detached = false;
-            }
-            let found = self.real.find_credential(&credential.project, &credential.id).await?;
-            if found.is_some() && self.has(Flaw::InsertRefusesRepetition) {
-                return Err(StoreError::AlreadyExists);
-            }
-            let inserted = match self.real.insert_credential(&credential).await {
-                Err(StoreError::AlreadyExists) if self.has(Flaw::InsertForgetsName) => {
-                    self.real.insert_credential(&Credential { name: unique(), ..credential.clone() }).await
-                }
-                outcome => outcome,
-            };
-            if self.has(Flaw::InsertIsNeverDue) {
-                self.tamper(credential_pk(&credential), "REMOVE due_shard, due_at", None).await?;
-            }
-            inserted
-        }
-
-        async fn update_credential(&self, old: &Credential, new: &Credential) -> StoreResult<()> {
-            let (mut old, mut new) = (old.clone(), new.clone());
-            if self.has(Flaw::UpdateForgetsProjects) {
-                new.projects.clone_from(&old.projects);
-            }
-            if let Some(found) = self.real.find_credential(&old.project, &old.id).await? {
-                if self.looked(Flaw::RenameLooksFirst, found.name == old.name).await
-                    || self.looked(Flaw::ShareLooksFirst, found.projects == old.projects).await
-                {
-                    return self.real.update_credential(&old, &new).await.or(Ok(()));
-                }
-                match self.flaw {
-                    Flaw::UpdateForgetsOldName => old.name = found.name,
-                    Flaw::ShareForgetsOthers => old.projects = found.projects,
-                    Flaw::UpdateBringsNamesBack if found.is_ended() => {
-                        self.tamper(credential_pk(&old), "SET #status = :status", Some("active")).await?;
-                    }
-                    _ => {}
-                }
-            }
-            self.real.update_credential(&old, &new).await?;
-            if self.has(Flaw::UpdateDropsLease) {
-                self.tamper(credential_pk(&old), "REMOVE lease, intent", None).await?;
-            }
-            Ok(())
-        }
-
-        async fn replace_grant(
-            &self,
-            flow: Option<&Flow>,
-            base: &Credential,
-            new: &Credential,
-            now: Timestamp,
-        ) -> StoreResult<Replacement> {
-            let (mut base, mut new) = (base.clone(), new.clone());
-            if self.has(Flaw::ReplaceForgetsDueTime) {
-                new.refresh_after = None;
-            }
-            if let Some(found) = self.real.find_credential(&base.project, &base.id).await? {
-                if self.looked(Flaw::ReplaceLooksFirst, found.generation == base.generation).await {
-                    self.real.replace_grant(flow, &base, &new, now).await.ok();
-                    return Ok(Replacement::Done);
-                }
-                match self.flaw {
-                    Flaw::ReplaceForgetsGeneration => base.generation = found.generation,
-                    Flaw::ReplaceForgetsOwner => base.owner = found.owner,
-                    Flaw::ReplaceLiftsSuspension => base.status = found.status,
-                    Flaw::ReplaceRefusesRepetition if found.attempt == new.attempt => return Ok(Replacement::Changed),
-                    _ => {}
-                }
-            }
-            let flow = flow.filter(|_| !self.has(Flaw::ReplaceForgetsFlow));
-            let outcome = self.real.replace_grant(flow, &base, &new, now).await?;
-            match self.flaw {
-                // A number that is at hand: there is no failure yet, so the fence is back where it began.
-                Flaw::ReplaceKeepsFence => self.tamper(credential_pk(&base), "SET fence = fails", None).await?,
-                Flaw::ReplaceRestoresName => {
-                    if let Some(found) = self.real.find_credential(&base.project, &base.id).await? {
-                        let restored = Credential { name: new.name.clone(), ..found.clone() };
-                        self.real.update_credential(&found, &restored).await?;
-                    }
-                }
-                _ => {}
-            }
-            Ok(outcome)
-        }
-
-        async fn change_status(&self, base: &Credential, change: &StatusChange) -> StoreResult<Attempted> {
-            let (mut base, mut change) = (base.clone(), change.clone());
-            if self.has(Flaw::ChangeForgetsDueTime) {
-                change.next_due = None;
-            }
-            if self.has(Flaw::EndKeepsName) {
-                change.frees_name = false;
-            }
-            if let Some(found) = self.real.find_credential(&base.project, &base.id).await? {
-                if self.looked(Flaw::ChangeLooksFirst, found.status == base.status).await {
-                    self.real.change_status(&base, &change).await.ok();
-                    return Ok(Attempted::Applied(Box::new(found)));
-                }
-                let again = found.status != base.status && self.has(Flaw::ChangeRefusesRepetition);
-                if again || (found.name != base.name && self.has(Flaw::EndMindsRename)) {
-                    return Ok(Attempted::Refused(Some(Box::new(found))));
-                }
-                match self.flaw {
-                    Flaw::ChangeForgetsStatus => base.status = found.status,
-                    Flaw::ChangeForgetsOwner => base.owner = found.owner,
-                    _ => {}
-                }
-            }
-            if self.has(Flaw::ChangeDropsLease) {
-                self.tamper(credential_pk(&base), "REMOVE lease, intent", None).await?;
-            }
-            let attempted = self.real.change_status(&base, &change).await?;
-            if self.has(Flaw::EndFreesAnyName) && change.frees_name {
-                let name = format!("NAME#{}", sha256(&format!("{}\0{}", base.owner, base.name)));
-                let delete = self.sdk.delete_item().table_name(self.table);
-                let delete = delete.key("pk", AttributeValue::S(format!("P#{}", base.project)));
-                delete.key("sk", AttributeValue::S(name)).send().await.map_err(|_| StoreError::Unavailable)?;
-            }
-            Ok(attempted)
-        }
-
-        async fn record_attempt(
-            &self,
-            project: &ProjectId,
-            id: &CredentialId,
-            number: u64,
-            attempt: &Attempt,
-        ) -> StoreResult<()> {
-            let number = if self.has(Flaw::AttemptsHaveOnePlace) { 0 } else { number };
-            self.real.record_attempt(project, id, number, attempt).await?;
-            if self.has(Flaw::AttemptsForgetTheirCredential) {
-                *self.anybodys.lock().unwrap_or_else(PoisonError::into_inner) = Some((project.clone(), id.clone()));
-            }
-            Ok(())
-        }
-
-        async fn list_attempts(&self, project: &ProjectId, id: &CredentialId) -> StoreResult<Vec<Attempt>> {
-            let anybodys = self.anybodys.lock().unwrap_or_else(PoisonError::into_inner).clone();
-            let (project, id) = anybodys.unwrap_or_else(|| (project.clone(), id.clone()));
-            let mut attempts = self.real.list_attempts(&project, &id).await?;
-            if self.has(Flaw::AttemptsAreReversed) {
-                attempts.reverse();
-            }
-            Ok(attempts)
         }
 
         async fn acquire_refresh(
