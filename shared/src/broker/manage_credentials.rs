@@ -10,7 +10,7 @@ use super::access::Caller;
 use super::fields::Fields;
 use crate::error::{Error, Result};
 use crate::model::credential::{AccountKind, Credential, CredentialStatus};
-use crate::model::ids::{CredentialId, ProjectId};
+use crate::model::ids::ProjectId;
 use crate::model::principal::Role;
 use crate::store::{Page, StoreError};
 
@@ -57,15 +57,14 @@ impl CredentialFilter {
 }
 
 impl Broker {
-    /// A credential of the caller's project.
+    /// A credential of the caller's project, or one that is shared with it.
     ///
     /// # Errors
     /// [`Error::NotFound`].
     pub async fn read_credential(&self, caller: &Caller, id: &str) -> Result<Credential> {
         caller.require(&[Role::Superuser, Role::Platform], "credentials:read")?;
         let project = caller.project(None)?;
-        let id = CredentialId::parse(id).map_err(|_| Error::NotFound)?;
-        self.store().find_credential(&project, &id).await?.ok_or(Error::NotFound)
+        self.credential_of(&project, id).await
     }
 
     /// Credentials of a project. A page may hold fewer than `limit` although more follow.
@@ -93,7 +92,7 @@ impl Broker {
     pub async fn update_credential(&self, caller: &Caller, id: &str, change: CredentialChange) -> Result<Credential> {
         caller.require(&[Role::Platform], "credentials:write")?;
         let user = caller.require_user()?;
-        let old = self.read_credential(caller, id).await?;
+        let old = self.own_credential(&caller.project(None)?, id).await?;
         if user != old.owner {
             return Err(Error::Forbidden {
                 code: "not_the_owner",

@@ -6,6 +6,7 @@ pub mod complete_flow;
 pub mod connect_page;
 mod exchange_code;
 mod fields;
+mod find_credential;
 pub mod inputs;
 mod learn;
 pub mod manage_clients;
