@@ -1,6 +1,7 @@
 //! Finds a credential for a project: its own, or one of another project that is shared with it.
 
 use super::Broker;
+use super::access::Caller;
 use crate::error::{Error, Result};
 use crate::model::credential::Credential;
 use crate::model::ids::{CredentialId, ProjectId};
@@ -30,5 +31,22 @@ impl Broker {
         let found = self.store().find_credential(project, &id).await?;
         // A grant that only waits for its end is nobody's credential.
         found.filter(|credential| !credential.detached).ok_or(Error::NotFound)
+    }
+
+    /// A credential of the caller's project that belongs to the person whom the caller acts for.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] when no person is named; [`Error::NotFound`]; [`Error::Forbidden`].
+    pub(crate) async fn owned_credential(&self, caller: &Caller, id: &str) -> Result<Credential> {
+        let user = caller.require_user()?;
+        let found = self.own_credential(&caller.project(None)?, id).await?;
+        if user == found.owner { Ok(found) } else { Err(not_the_owner()) }
+    }
+}
+
+pub(crate) fn not_the_owner() -> Error {
+    Error::Forbidden {
+        code: "not_the_owner",
+        detail: "Only the credential's owner may do this, and Grantkeeper-User names somebody else.".to_owned(),
     }
 }

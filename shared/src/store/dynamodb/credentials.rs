@@ -17,10 +17,15 @@ pub(super) fn due_pk(shard: u32) -> String {
     format!("due#{shard:02}")
 }
 
+/// When a credential is due as it is: a suspended one never is.
+pub(super) fn due_at(credential: &Credential) -> Option<i64> {
+    credential.refresh_after.filter(|_| credential.status != CredentialStatus::Suspended)
+}
+
 /// The item of a new credential; in the index of due work when it can be refreshed.
 pub(super) fn credential_item(credential: &Credential) -> StoreResult<Item> {
     let mut item = item(credential_pk(&credential.project, &credential.id), META.to_owned(), credential)?;
-    if let Some(due_at) = credential.refresh_after {
+    if let Some(due_at) = due_at(credential) {
         item.insert("due_shard".to_owned(), text(due_pk(shard(&credential.id))));
         item.insert("due_at".to_owned(), number(due_at));
     }
@@ -139,7 +144,10 @@ impl DynamoDbStore {
         }
         values.insert(":old_name".to_owned(), text(&old.name));
         values.insert(":old_owner".to_owned(), text(&old.owner));
-        let condition = "attribute_exists(pk) AND #name = :old_name AND #owner = :old_owner";
+        // What is disconnected has given its name away.
+        values.insert(":revoking".to_owned(), text("revoking"));
+        values.insert(":revoked".to_owned(), text("revoked"));
+        let condition = "attribute_exists(pk) AND #name = :old_name AND #owner = :old_owner AND NOT (#status IN (:revoking, :revoked))";
         let mut writes = vec![update(&self.table, credential_key(&old.project, &old.id), &change, condition, values)?];
         for project in new.projects.iter().filter(|project| !old.projects.contains(project)) {
             writes.push(put_over(&self.table, shared_pointer(project, new))?);

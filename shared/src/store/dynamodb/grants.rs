@@ -1,6 +1,6 @@
 //! What replaces or ends the grant of a credential, whoever refreshes it at the moment.
 
-use super::credentials::{due_pk, pointer_sk, shard};
+use super::credentials::{due_at, due_pk, pointer_sk, shard};
 use super::item::{META, credential_key, flow_pk, key, name_sk, number, project_pk, put_over, text, update, values};
 use super::keys::serde_time;
 use super::refresh::{Change, REFRESHABLE, attribute, generation, statuses};
@@ -39,14 +39,16 @@ impl DynamoDbStore {
         change.set_or_remove("learned_lifetime", new.learned_lifetime.map(|life| number(life.into())));
         change.set_or_remove("at_exp", new.at_exp.map(number));
         change.set_or_remove("refresh_after", new.refresh_after.map(number));
-        change.due(&base.id, new.refresh_after);
+        change.due(&base.id, due_at(new));
         for field in ["prev", "prev_until", "lease", "intent", "backoff_until"] {
             change.remove(field);
         }
         let alive = "NOT (#status IN (:revoking, :revoked))";
         change.values.insert(":revoking".to_owned(), text("revoking"));
         change.values.insert(":revoked".to_owned(), text("revoked"));
-        let condition = format!("#gen = :base_gen AND {alive}");
+        // A suspension that came meanwhile is not lifted by a grant that did not know of it.
+        let same = same_status(base, &mut change)?;
+        let condition = format!("#gen = :base_gen AND {alive} AND {same}");
         let credential = update(
             &self.table,
             credential_key(&base.project, &base.id),
@@ -112,7 +114,7 @@ impl DynamoDbStore {
     }
 
     pub(super) async fn change_status(&self, base: &Credential, wanted: &StatusChange) -> StoreResult<Attempted> {
-        let mut change = Change::new(values([(":before", attribute(base.status)?)]));
+        let mut change = Change::new(Item::new());
         change.set("status", attribute(wanted.status)?);
         change.set("fails", number(wanted.fails.into()));
         change.set_or_remove("status_reason", wanted.status_reason.as_ref().map(text));
@@ -123,11 +125,11 @@ impl DynamoDbStore {
         if let Some(at) = wanted.forget_after {
             change.set("delete_after", number(at.timestamp()));
         }
-        let condition = "#status = :before";
+        let condition = same_status(base, &mut change)?;
         let attempted = if (wanted.frees_name || wanted.forget_after.is_some()) && !base.detached {
-            self.change_with_pointers(base, change, condition, wanted).await?
+            self.change_with_pointers(base, change, &condition, wanted).await?
         } else {
-            self.attempt(&base.project, &base.id, &change, condition).await?
+            self.attempt(&base.project, &base.id, &change, &condition).await?
         };
         Ok(match attempted {
             // A repetition that meets its own result is success.
@@ -176,6 +178,19 @@ impl DynamoDbStore {
         }
         Err(StoreError::Unavailable)
     }
+}
+
+/// The condition that the status is still that of `base`, and a suspension still that one.
+fn same_status(base: &Credential, change: &mut Change) -> StoreResult<String> {
+    change.values.insert(":before".to_owned(), attribute(base.status)?);
+    let same = "#status = :before";
+    Ok(match (&base.status_reason, base.status) {
+        (Some(reason), CredentialStatus::Suspended) => {
+            change.values.insert(":reason_before".to_owned(), text(reason));
+            format!("{same} AND #status_reason = :reason_before")
+        }
+        _ => same.to_owned(),
+    })
 }
 
 /// A delete of a name that this credential took, and of no other's; it may have been freed before.
