@@ -112,7 +112,7 @@ impl Engine {
         grant: &Grant<'_>,
     ) -> Result<Asked> {
         let begun = Instant::now();
-        let mut asked = self.try_secrets(client, resolved, secrets, bound, grant, begun).await?;
+        let mut asked = self.try_secrets(resolved, secrets, bound, grant, begun).await?;
         let refused = matches!(asked.answer, Answer::ClientRefused { error: "invalid_client", .. });
         if refused
             && begun.elapsed() < TRY_WITHIN
@@ -122,7 +122,7 @@ impl Engine {
             // Another process may have been told a newer secret than this one knows.
             let newer = self.newer_secrets(client, secrets).await.unwrap_or_default();
             if !newer.is_empty() {
-                let again = self.try_secrets(client, resolved, &newer, bound, grant, begun).await?;
+                let again = self.try_secrets(resolved, &newer, bound, grant, begun).await?;
                 asked.exchanges.extend(again.exchanges);
                 asked.answer = again.answer;
                 asked.secret = again.secret;
@@ -133,7 +133,6 @@ impl Engine {
 
     async fn try_secrets(
         &self,
-        client: &Client,
         resolved: &Resolved,
         secrets: &[KnownSecret],
         bound: &str,
