@@ -197,10 +197,12 @@ impl Broker {
     ///
     /// # Errors
     /// When vault or store do not take it.
-    pub(crate) async fn end_grant(&self, grant: &NewGrant<'_>, tokens: TokenSet) -> Result<()> {
+    pub(crate) async fn end_grant(&self, grant: &NewGrant<'_>, mut tokens: TokenSet) -> Result<()> {
         if grant.client.settings.revocation_endpoint.is_none() {
             return Ok(());
         }
+        // The client secret that its owner brought is needed to end it.
+        tokens.inputs = grant.inputs.secret.clone();
         let (id, now) = (CredentialId::generate(), self.now());
         let schedule = Schedule { at_exp: None, refresh_after: Some(now.timestamp_millis()) };
         let staged = self.stage_grant(grant.project, &id, (tokens, schedule)).await?;

@@ -113,7 +113,7 @@ impl Broker {
                 Replacement::Lost => return Err(Error::Internal("the flow was ended while its code was exchanged")),
                 Replacement::Changed => {
                     base = self.store().find_credential(&base.project, &base.id).await?.ok_or(Error::Revoked)?;
-                    if base.is_ended() {
+                    if base.is_ended() || base.owner != new.owner {
                         self.end_grant_quietly(new, staged.tokens).await;
                         return Err(Error::Revoked);
                     }

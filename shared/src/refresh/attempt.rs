@@ -173,9 +173,7 @@ impl Engine {
         let document = self.vault.open(&place, &credential.cur, Prefetched::Nothing).await?;
         let tokens = TokenSet::from_document(&document).ok_or(Error::Internal("a token set cannot be read"))?;
         let renewal = Renewal::of(credential, &tokens)?;
-        let resolved = client
-            .resolve(&credential.variables, &tokens.inputs)
-            .map_err(|_| Error::Internal("the values of a credential no longer fit its client"))?;
+        let resolved = client.resolve(&credential.variables, &tokens.inputs).map_err(|_| values_do_not_fit())?;
         // What would be refused after the lease is taken is refused before.
         let url = if renewal.is_spent_by_use() { &resolved.refresh_endpoint } else { &resolved.token_endpoint };
         binds(&credential.bound_origin, url).ok_or_else(bound_elsewhere)?;
@@ -200,6 +198,18 @@ impl Engine {
             until: now + Duration::seconds(LEASE_SECONDS),
             take_over: credential.intent.as_ref().map(|intent| intent.attempt.clone()),
         }
+    }
+}
+
+/// The client was changed so that what the owner gave is not enough for it, or not safe in it, any more.
+fn values_do_not_fit() -> Error {
+    Error::Conflict {
+        code: "values_do_not_fit",
+        detail: "The client was changed, and the credential's variables no longer fit it.".to_owned(),
+        advice: &[
+            "Give the variables that the client asks for now (GET /v1/clients/{id}/variables).",
+            "Or connect the credential again.",
+        ],
     }
 }
 

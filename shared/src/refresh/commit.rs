@@ -42,6 +42,11 @@ impl Engine {
         let now = self.clock.now();
         match answer {
             Answer::Tokens(answer) => self.commit(client, held, acquire, obtained, *answer).await,
+            // There is no grant but the client itself, and a bad client never ends a credential.
+            Answer::GrantRefused if held.grant == GrantType::ClientCredentials => {
+                let refused = Answer::ClientRefused { error: "invalid_grant", status: 400 };
+                Box::pin(self.settle(client, held, acquire, obtained, refused)).await
+            }
             Answer::GrantRefused => self.grant_refused(held, acquire).await,
             // Nothing was spent: it is as if the request had not arrived.
             Answer::Unknown if !obtained.renewal.is_spent_by_use() => {
