@@ -2,11 +2,17 @@
 //! what the provider saw. One binary, because linking costs more than running.
 
 #[cfg(test)]
+mod attempts;
+#[cfg(test)]
 mod bounds;
 #[cfg(test)]
 mod callback;
 #[cfg(test)]
+mod change;
+#[cfg(test)]
 mod completion;
+#[cfg(test)]
+mod disconnect;
 #[cfg(test)]
 mod fields;
 #[cfg(test)]
@@ -34,9 +40,15 @@ mod restart;
 #[cfg(test)]
 mod return_urls;
 #[cfg(test)]
+mod scopes;
+#[cfg(test)]
 mod sessions;
 #[cfg(test)]
+mod sharing;
+#[cfg(test)]
 mod stored;
+#[cfg(test)]
+mod suspend;
 
 /// What a test returns.
 type Outcome = anyhow::Result<()>;
