@@ -2,6 +2,7 @@
 
 pub mod access;
 mod cache;
+pub mod check_client;
 pub mod complete_flow;
 pub mod connect_page;
 mod exchange_code;
@@ -19,7 +20,9 @@ mod reauthorize;
 pub mod receive_callback;
 pub mod refresh;
 pub mod register_client;
+pub mod rotate_secret;
 pub mod start_flow;
+mod validate_client;
 
 use std::sync::Arc;
 

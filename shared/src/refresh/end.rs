@@ -3,7 +3,7 @@
 use chrono::Duration;
 use http::header;
 
-use super::ask::KnownSecret;
+use super::ask::{KnownSecret, may_tell};
 use super::{Engine, persist};
 use crate::error::{Error, Result};
 use crate::model::client::{Client, Resolved, binds};
@@ -125,6 +125,10 @@ impl Engine {
         if binds(&credential.bound_origin, endpoint).is_none() {
             return proven("endpoint_not_bound", None);
         }
+        // Until a superuser enters the secret for this endpoint, too.
+        if !may_tell(client, client.settings.revocation_endpoint.as_deref()) {
+            return Ok(Ending::Later(None));
+        }
         let secrets = match self.secrets_for(client, &resolved, &first.inputs).await {
             Ok(secrets) => secrets,
             Err(error @ (Error::Dependency(_) | Error::Internal(_))) => return Err(error),
@@ -201,7 +205,8 @@ impl Engine {
         stored: &Credential,
     ) -> Result<Option<Credential>> {
         let Some(endpoint) = &resolved.introspection_endpoint else { return Ok(None) };
-        if binds(&stored.bound_origin, endpoint).is_none() {
+        let may_tell = may_tell(client, client.settings.introspection_endpoint.as_deref());
+        if binds(&stored.bound_origin, endpoint).is_none() || !may_tell {
             return Ok(None);
         }
         let place = Place::new(stored.project.as_str(), stored.id.as_str());
