@@ -10,6 +10,7 @@ use utoipa::ToSchema;
 use super::Broker;
 use super::access::Caller;
 use super::fields::Fields;
+use super::validate_client::check_secret;
 use crate::clock::Timestamp;
 use crate::error::{Error, Result};
 use crate::model::client::{Client, ClientSecret, CredentialsFrom};
@@ -67,7 +68,7 @@ impl Broker {
         if new.retire_others_after_hours > MAX_HOURS {
             fields.wrong("/retire_others_after_hours", "out_of_range", format!("0 to {MAX_HOURS} hours."));
         }
-        self.check_secret(&mut fields, &client.settings, &new.client_secret);
+        check_secret(&mut fields, &client.settings, &new.client_secret);
         fields.done()?;
         let entered_for = client.settings.secret_origins().ok_or_else(|| Error::Conflict {
             code: "token_endpoint_missing",

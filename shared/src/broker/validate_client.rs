@@ -59,7 +59,12 @@ impl Broker {
         endpoints::check(&mut fields, settings, self.outbound().policy());
         wire::check(&mut fields, settings);
         if let Some(secret) = client_secret {
-            self.check_secret(&mut fields, settings, secret);
+            check_secret(&mut fields, settings, secret);
+            let nowhere = settings.token_endpoint.is_none() && settings.issuer.is_none();
+            if nowhere && settings.credentials_from == CredentialsFrom::Client {
+                let rule = "A client secret is bound to the origin of the token endpoint: give token_endpoint or issuer with it.";
+                fields.wrong("/token_endpoint", "needed_for_secret", rule);
+            }
         }
         if let Some(key) = client_key {
             let usable = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
@@ -81,21 +86,17 @@ impl Broker {
             url => self.check_endpoint(fields, pointer, url),
         }
     }
+}
 
-    /// A secret that is entered for a client.
-    pub(crate) fn check_secret(&self, fields: &mut Fields, settings: &ClientSettings, secret: &Secret<String>) {
-        let text = secret.expose();
-        if settings.credentials_from == CredentialsFrom::Person {
-            let rule = "Each person brings a client id and a secret of their own (credentials_from: person).";
-            fields.wrong("/client_secret", "not_used", rule);
-        } else if text.is_empty() || text.len() > MAX_SECRET || text.chars().any(char::is_control) {
-            let rule = "Not empty, at most 4096 characters, no control characters.";
-            fields.wrong("/client_secret", "not_a_secret", rule);
-        } else if settings.token_endpoint.is_none() && settings.issuer.is_none() {
-            let rule =
-                "A client secret is bound to the origin of the token endpoint: give token_endpoint or issuer with it.";
-            fields.wrong("/token_endpoint", "needed_for_secret", rule);
-        }
+/// A secret that is entered for a client.
+pub(super) fn check_secret(fields: &mut Fields, settings: &ClientSettings, secret: &Secret<String>) {
+    let text = secret.expose();
+    if settings.credentials_from == CredentialsFrom::Person {
+        let rule = "Each person brings a client id and a secret of their own (credentials_from: person).";
+        fields.wrong("/client_secret", "not_used", rule);
+    } else if text.is_empty() || text.len() > MAX_SECRET || text.chars().any(char::is_control) {
+        let rule = "Not empty, at most 4096 characters, no control characters.";
+        fields.wrong("/client_secret", "not_a_secret", rule);
     }
 }
 

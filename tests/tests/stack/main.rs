@@ -6,6 +6,12 @@ mod bounds;
 #[cfg(test)]
 mod callback;
 #[cfg(test)]
+mod client_check;
+#[cfg(test)]
+mod client_secrets;
+#[cfg(test)]
+mod client_settings;
+#[cfg(test)]
 mod completion;
 #[cfg(test)]
 mod fields;

@@ -150,7 +150,7 @@ fn example(settings: &ClientSettings, url: &str, keys: &[&str]) -> Result<Option
         value.filter(|value| !value.is_empty()).map(str::to_owned)
     };
     let mut unfit = None;
-    for harmless in ["x", "x.example", "https://x.example"] {
+    for harmless in ["x.example", "x", "https://x.example"] {
         let of = |key: &str| match declared(settings, key).map(|variable| variable.kind) {
             Some(VariableKind::Url) => "https://x.example",
             Some(VariableKind::Host) => "x.example",
