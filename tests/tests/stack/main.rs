@@ -10,6 +10,12 @@ mod callback;
 #[cfg(test)]
 mod change;
 #[cfg(test)]
+mod client_check;
+#[cfg(test)]
+mod client_secrets;
+#[cfg(test)]
+mod client_settings;
+#[cfg(test)]
 mod completion;
 #[cfg(test)]
 mod disconnect;
