@@ -1,26 +1,30 @@
 //! The Lambda function that serves credentials and delivers access tokens.
 
+mod create;
+mod value;
+
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
-use axum::{Json, Router};
+use axum::{Json, Router, middleware};
 use grantkeeper::broker::Broker;
 use grantkeeper::broker::access::Caller;
 use grantkeeper::broker::manage_credentials::{CredentialChange, CredentialFilter};
-use grantkeeper::broker::read_token::TokenRequest;
+use grantkeeper::broker::read_token::{Reading, TokenRequest};
 use grantkeeper::error::Result;
 use grantkeeper::inbound::body::{Body, OptionalBody};
 use grantkeeper::inbound::openapi::{AnyCall, Problem, ProjectHeader, UserHeader, WithBody};
 use grantkeeper::inbound::query::{ListQuery, Listing, page};
-use grantkeeper::inbound::routes;
+use grantkeeper::inbound::value_view::RawDeliveryView;
 use grantkeeper::inbound::view::{CredentialView, DeliveryView};
+use grantkeeper::inbound::{idempotency, routes};
 use grantkeeper::model::credential::CredentialStatus;
 use grantkeeper::model::ids::ProjectId;
 use serde::Deserialize;
 use utoipa::{IntoParams, OpenApi, ToSchema};
 
 #[derive(OpenApi)]
-#[openapi(paths(list, read, update, token, refresh))]
+#[openapi(paths(list, read, update, token, refresh, create::create, value::read_value, value::replace_value,))]
 struct Document;
 
 /// The calls of this function.
@@ -47,6 +51,17 @@ struct Filters {
     external_id: Option<String>,
 }
 
+/// What a program reads.
+#[derive(ToSchema)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "only described")]
+enum AnyDelivery<'a> {
+    /// Of a credential with tokens.
+    Token(DeliveryView<'a>),
+    /// Of a raw credential.
+    Raw(RawDeliveryView<'a>),
+}
+
 /// A call that takes no fields.
 #[derive(Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -54,11 +69,13 @@ struct Nothing {}
 
 /// `/v1/credentials`.
 pub fn router(broker: Broker) -> Router {
+    let create = post(create::create).layer(middleware::from_fn_with_state(broker.clone(), idempotency::layer));
     let router = Router::new()
-        .route("/v1/credentials", get(list))
+        .route("/v1/credentials", create.get(list))
         .route("/v1/credentials/{id}", get(read).patch(update))
         .route("/v1/credentials/{id}/token", post(token))
-        .route("/v1/credentials/{id}/refresh", post(refresh));
+        .route("/v1/credentials/{id}/refresh", post(refresh))
+        .route("/v1/credentials/{id}/value", get(value::read_value).put(value::replace_value));
     routes::finish(router, broker)
 }
 
@@ -125,7 +142,7 @@ async fn update(
     params(("id" = String, Path, description = "The credential"), ProjectHeader, UserHeader),
     request_body = Option<TokenRequest>,
     responses(
-        (status = 200, description = "The access token, with what is needed to use it", body = DeliveryView),
+        (status = 200, description = "The access token, with what is needed to use it", body = AnyDelivery),
         AnyCall, WithBody, Problem<404>, Problem<409>, Problem<423>, Problem<502>
     )
 )]
@@ -135,8 +152,10 @@ async fn token(
     Path(id): Path<String>,
     OptionalBody(request): OptionalBody<TokenRequest>,
 ) -> Result<Response> {
-    let delivery = broker.read_token(&caller, &id, request).await?;
-    Ok(Json(DeliveryView::from(&delivery)).into_response())
+    Ok(match broker.read_token(&caller, &id, request).await? {
+        Reading::Token(delivery) => Json(DeliveryView::from(&*delivery)).into_response(),
+        Reading::Raw(delivery) => Json(RawDeliveryView::from(&delivery)).into_response(),
+    })
 }
 
 /// Refreshes a credential.

@@ -49,7 +49,9 @@ impl RawValue {
         if let Err(errors) = self.render_headers() {
             wrong.extend(errors);
         }
-        let below = |start: &'static str| move |error: FieldError| FieldError { pointer: format!("{start}{}", error.pointer), ..error };
+        let below = |start: &'static str| {
+            move |error: FieldError| FieldError { pointer: format!("{start}{}", error.pointer), ..error }
+        };
         match self.schema.as_ref().map(Schema::parse) {
             None => {}
             Some(Ok(schema)) => wrong.extend(schema.check(&self.body).into_iter().map(below("/body"))),
@@ -140,7 +142,17 @@ mod tests {
             let kept = RawValue::new(json!({}), None, Some(url.to_owned()), BTreeMap::new()).accept().ok().unwrap();
             assert_eq!(kept.api_base_url.as_deref(), Some(url.trim_end_matches('/')));
         }
-        for url in ["h.example", "ftp://h", "https://ada:p@h", "https://h/?q", "https://h/#f", "https://", "/x", "", "http://h/\r\n"] {
+        for url in [
+            "h.example",
+            "ftp://h",
+            "https://ada:p@h",
+            "https://h/?q",
+            "https://h/#f",
+            "https://",
+            "/x",
+            "",
+            "http://h/\r\n",
+        ] {
             assert_eq!(wrong(json!({}), Some(url), &[]), [("/api_base_url".to_owned(), "not_a_base_url")], "{url:?}");
         }
     }

@@ -140,9 +140,14 @@ mod tests {
 
     #[test]
     fn nothing_in_a_schema_leads_out_of_it() {
-        for reference in ["https://evil.example/s.json", "http://127.0.0.1/s", "file:///etc/passwd", "s.json", "#name", "//h/s"]
+        for reference in
+            ["https://evil.example/s.json", "http://127.0.0.1/s", "file:///etc/passwd", "s.json", "#name", "//h/s"]
         {
-            assert_eq!(refusal(json!({ "properties": { "a": { "$ref": reference } } })), "remote_reference", "{reference}");
+            assert_eq!(
+                refusal(json!({ "properties": { "a": { "$ref": reference } } })),
+                "remote_reference",
+                "{reference}"
+            );
             assert_eq!(refusal(json!({ "allOf": [{ "$dynamicRef": reference }] })), "remote_reference", "{reference}");
         }
         assert_eq!(refusal(json!({ "$schema": "https://evil.example/draft" })), "draft_unknown");
@@ -154,7 +159,8 @@ mod tests {
     fn a_schema_that_would_never_end_is_refused() {
         assert_eq!(refusal(json!({ "$ref": "#" })), "circular_reference");
         assert_eq!(refusal(json!({ "properties": { "a": { "$ref": "#" } } })), "circular_reference");
-        let chain = json!({ "$ref": "#/$defs/a", "$defs": { "a": { "$ref": "#/$defs/b" }, "b": { "$ref": "#/$defs/a" } } });
+        let chain =
+            json!({ "$ref": "#/$defs/a", "$defs": { "a": { "$ref": "#/$defs/b" }, "b": { "$ref": "#/$defs/a" } } });
         assert_eq!(refusal(chain), "circular_reference");
         let mut definitions = serde_json::Map::new();
         for number in 0..14 {
