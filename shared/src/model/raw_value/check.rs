@@ -82,8 +82,8 @@ impl RawValue {
                 refuse("repeated", "Header names are compared without case, and this one is there twice.".to_owned());
             }
             match template::render(value, &members) {
-                // RFC 9110 §5.5: a line break in a value would begin another header.
-                Ok(text) if text.len() <= MAX_HEADER && HeaderValue::from_str(&text).is_ok() => {
+                // RFC 9110 §5.5: a line break in a value would begin another header, and beyond ASCII readers differ.
+                Ok(text) if text.len() <= MAX_HEADER && text.is_ascii() && HeaderValue::from_str(&text).is_ok() => {
                     rendered.insert(name.clone(), Secret::new(text));
                 }
                 Ok(_) => refuse(
