@@ -41,7 +41,7 @@ impl<'a> From<&'a RawDelivery> for RawDeliveryView<'a> {
 
 /// What the owner of a credential gave.
 #[derive(Serialize, ToSchema)]
-#[schema(as = Value)]
+#[schema(as = CredentialValue)]
 #[serde(untagged)]
 pub enum ValueView<'a> {
     /// Of a raw credential.

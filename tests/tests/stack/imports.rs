@@ -97,9 +97,10 @@ async fn an_access_token_alone_lives_until_its_end_which_is_learned_where_nobody
     let made = it.import(json!({ "access_token": access_token }), json!({})).await?;
     assert_eq!(made.status, StatusCode::CREATED, "{}", made.body);
     let expires_at = chrono::DateTime::parse_from_rfc3339(&made.text("/expires_at"))?;
-    assert_eq!((expires_at.to_utc() - it.world.stack.broker.now()).num_seconds(), 500);
+    let left = (expires_at.to_utc() - it.world.stack.broker.now()).num_seconds();
+    assert!((500..560).contains(&left), "{left}: the sandbox's clock goes on");
     assert_eq!(it.world.stack.broker.tick().await?, 0);
-    it.world.advance(Duration::seconds(501));
+    it.world.advance(Duration::seconds(560));
     let over = it.world.read_token(&made.text("/id"), json!({})).await?;
     assert_is_problem(&over, 409, "reauthorization_required");
     assert_eq!(over.text("/reason"), "expired_without_refresh_token");
