@@ -24,15 +24,21 @@ mod fields;
 #[cfg(test)]
 mod flow;
 #[cfg(test)]
+mod imports;
+#[cfg(test)]
 mod interrupted;
 #[cfg(test)]
 mod isolation;
+#[cfg(test)]
+mod made;
 #[cfg(test)]
 mod outages;
 #[cfg(test)]
 mod pages;
 #[cfg(test)]
 mod races;
+#[cfg(test)]
+mod raw;
 #[cfg(test)]
 mod reads;
 #[cfg(test)]
@@ -55,6 +61,8 @@ mod sharing;
 mod stored;
 #[cfg(test)]
 mod suspend;
+#[cfg(test)]
+mod values;
 
 /// What a test returns.
 type Outcome = anyhow::Result<()>;
