@@ -1,5 +1,10 @@
 //! The Lambda function that serves credentials and delivers access tokens.
 
+mod report;
+mod test;
+mod tokens;
+mod told;
+
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
@@ -20,7 +25,7 @@ use serde::Deserialize;
 use utoipa::{IntoParams, OpenApi, ToSchema};
 
 #[derive(OpenApi)]
-#[openapi(paths(list, read, update, token, refresh))]
+#[openapi(paths(list, read, update, token, refresh, report::report, test::test, tokens::tokens))]
 struct Document;
 
 /// The calls of this function.
@@ -58,7 +63,10 @@ pub fn router(broker: Broker) -> Router {
         .route("/v1/credentials", get(list))
         .route("/v1/credentials/{id}", get(read).patch(update))
         .route("/v1/credentials/{id}/token", post(token))
-        .route("/v1/credentials/{id}/refresh", post(refresh));
+        .route("/v1/credentials/{id}/refresh", post(refresh))
+        .route("/v1/credentials/{id}/report", post(report::report))
+        .route("/v1/credentials/{id}/test", post(test::test))
+        .route("/v1/tokens", post(tokens::tokens));
     routes::finish(router, broker)
 }
 

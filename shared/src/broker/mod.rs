@@ -4,8 +4,10 @@ pub mod access;
 mod cache;
 pub mod complete_flow;
 pub mod connect_page;
+pub mod delivery;
 mod exchange_code;
 mod fields;
+pub mod finding;
 pub mod inputs;
 mod learn;
 pub mod manage_clients;
@@ -15,11 +17,14 @@ pub mod manage_projects;
 mod new_grant;
 pub mod open_session;
 pub mod read_token;
+pub mod read_tokens;
 mod reauthorize;
 pub mod receive_callback;
 pub mod refresh;
 pub mod register_client;
+pub mod report_token;
 pub mod start_flow;
+pub mod test_credential;
 
 use std::sync::Arc;
 
