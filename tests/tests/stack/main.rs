@@ -2,11 +2,15 @@
 //! what the provider saw. One binary, because linking costs more than running.
 
 #[cfg(test)]
+mod batch;
+#[cfg(test)]
 mod bounds;
 #[cfg(test)]
 mod callback;
 #[cfg(test)]
 mod completion;
+#[cfg(test)]
+mod delivery;
 #[cfg(test)]
 mod fields;
 #[cfg(test)]
@@ -28,6 +32,8 @@ mod recovery;
 #[cfg(test)]
 mod refresh;
 #[cfg(test)]
+mod reports;
+#[cfg(test)]
 mod requests;
 #[cfg(test)]
 mod restart;
@@ -37,6 +43,8 @@ mod return_urls;
 mod sessions;
 #[cfg(test)]
 mod stored;
+#[cfg(test)]
+mod trials;
 
 /// What a test returns.
 type Outcome = anyhow::Result<()>;
