@@ -1,8 +1,12 @@
 //! The Lambda function that serves credentials and delivers access tokens.
 
 mod attempts;
-mod life;
 mod create;
+mod life;
+mod report;
+mod test;
+mod tokens;
+mod told;
 mod value;
 
 use axum::extract::{Path, State};
@@ -12,13 +16,13 @@ use axum::{Json, Router, middleware};
 use grantkeeper::broker::Broker;
 use grantkeeper::broker::access::Caller;
 use grantkeeper::broker::manage_credentials::CredentialFilter;
-use grantkeeper::broker::read_token::{Reading, TokenRequest};
+use grantkeeper::broker::read_token::TokenRequest;
 use grantkeeper::error::Result;
 use grantkeeper::inbound::body::OptionalBody;
 use grantkeeper::inbound::openapi::{AnyCall, Problem, ProjectHeader, UserHeader, WithBody};
 use grantkeeper::inbound::query::{ListQuery, Listing};
-use grantkeeper::inbound::value_view::RawDeliveryView;
-use grantkeeper::inbound::view::{CredentialView, DeliveryView};
+use grantkeeper::inbound::value_view::DeliveredView;
+use grantkeeper::inbound::view::CredentialView;
 use grantkeeper::inbound::{idempotency, routes};
 use grantkeeper::model::credential::CredentialStatus;
 use grantkeeper::model::ids::ProjectId;
@@ -36,7 +40,10 @@ use utoipa::{IntoParams, OpenApi, ToSchema};
     value::read_value,
     value::replace_value,
     token,
-    refresh
+    tokens::tokens,
+    refresh,
+    report::report,
+    test::test
 ))]
 struct Document;
 
@@ -64,17 +71,6 @@ struct Filters {
     external_id: Option<String>,
 }
 
-/// What a program reads.
-#[derive(ToSchema)]
-#[serde(untagged)]
-#[expect(dead_code, reason = "only described")]
-enum AnyDelivery<'a> {
-    /// Of a credential with tokens.
-    Token(DeliveryView<'a>),
-    /// Of a raw credential.
-    Raw(RawDeliveryView<'a>),
-}
-
 /// A call that takes no fields.
 #[derive(Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -89,7 +85,10 @@ pub fn router(broker: Broker) -> Router {
         .route("/v1/credentials/{id}/attempts", get(attempts::list))
         .route("/v1/credentials/{id}/token", post(token))
         .route("/v1/credentials/{id}/refresh", post(refresh))
-        .route("/v1/credentials/{id}/value", get(value::read_value).put(value::replace_value));
+        .route("/v1/credentials/{id}/value", get(value::read_value).put(value::replace_value))
+        .route("/v1/credentials/{id}/report", post(report::report))
+        .route("/v1/credentials/{id}/test", post(test::test))
+        .route("/v1/tokens", post(tokens::tokens));
     routes::finish(router, broker)
 }
 
@@ -135,7 +134,7 @@ async fn read(State(broker): State<Broker>, caller: Caller, Path(id): Path<Strin
     params(("id" = String, Path, description = "The credential"), ProjectHeader, UserHeader),
     request_body = Option<TokenRequest>,
     responses(
-        (status = 200, description = "The access token, with what is needed to use it", body = AnyDelivery),
+        (status = 200, description = "The access token, with what is needed to use it", body = DeliveredView),
         AnyCall, WithBody, Problem<404>, Problem<409>, Problem<423>, Problem<502>
     )
 )]
@@ -145,10 +144,8 @@ async fn token(
     Path(id): Path<String>,
     OptionalBody(request): OptionalBody<TokenRequest>,
 ) -> Result<Response> {
-    Ok(match broker.read_token(&caller, &id, request).await? {
-        Reading::Token(delivery) => Json(DeliveryView::from(&*delivery)).into_response(),
-        Reading::Raw(delivery) => Json(RawDeliveryView::from(&delivery)).into_response(),
-    })
+    let delivered = broker.read_token(&caller, &id, request).await?;
+    Ok(Json(DeliveredView::from(&delivered)).into_response())
 }
 
 /// Refreshes a credential.

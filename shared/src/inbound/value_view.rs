@@ -6,8 +6,10 @@ use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
+use super::view::DeliveryView;
 use crate::broker::credential_value::OwnersValue;
 use crate::broker::raw_credential::RawDelivery;
+use crate::broker::read_token::Delivered;
 use crate::model::credential::CredentialKind;
 use crate::model::raw_value::RawValue;
 use crate::model::token_set::SecretInputs;
@@ -35,6 +37,26 @@ impl<'a> From<&'a RawDelivery> for RawDeliveryView<'a> {
             generation: delivery.generation,
             api_base_url: delivery.api_base_url.as_deref(),
             headers: headers.map(|(name, value)| (name.as_str(), value.expose().as_str())).collect(),
+        }
+    }
+}
+
+/// What a read brings.
+#[derive(Serialize, ToSchema)]
+#[schema(as = AnyDelivery)]
+#[serde(untagged)]
+pub enum DeliveredView<'a> {
+    /// An access token.
+    Token(DeliveryView<'a>),
+    /// A raw credential.
+    Raw(RawDeliveryView<'a>),
+}
+
+impl<'a> From<&'a Delivered> for DeliveredView<'a> {
+    fn from(delivered: &'a Delivered) -> Self {
+        match delivered {
+            Delivered::Token(delivery) => Self::Token(delivery.as_ref().into()),
+            Delivered::Raw(delivery) => Self::Raw(delivery.into()),
         }
     }
 }

@@ -45,7 +45,7 @@ const CLOCK_SKEW_SECONDS: i64 = 5;
 /// How long a lease lasts (seconds).
 const LEASE_SECONDS: i64 = FUNCTION_TIMEOUT_SECONDS + CLOCK_SKEW_SECONDS;
 /// How long after its beginning a call may still start an attempt: an attempt needs up to 17 of the function's 20 seconds.
-const START_WITHIN: Duration = Duration::from_secs(3);
+pub(crate) const START_WITHIN: Duration = Duration::from_secs(3);
 /// How long after its beginning a call may still send: 10 s for the answer and 5 s for the commit must remain.
 const SEND_WITHIN: Duration = Duration::from_secs(5);
 /// How long a caller waits for a refresh at most: the HTTP API ends at 30 seconds and the function at 20.
@@ -94,8 +94,23 @@ impl Engine {
         reason: Reason,
         budget: Duration,
     ) -> Result<Credential> {
+        self.refresh_since(Instant::now(), client, credential, reason, budget).await
+    }
+
+    /// As [`Engine::refresh`], within a call that began at `begun`: its budget, and the time that an attempt needs, count
+    /// from there.
+    ///
+    /// # Errors
+    /// As [`Engine::refresh`].
+    pub(crate) async fn refresh_since(
+        &self,
+        begun: Instant,
+        client: &Client,
+        credential: Credential,
+        reason: Reason,
+        budget: Duration,
+    ) -> Result<Credential> {
         let (project, id, base) = (credential.project.clone(), credential.id.clone(), credential.generation);
-        let begun = Instant::now();
         let mut reason = reason;
         let mut current = credential;
         let mut pause = Pause::default();

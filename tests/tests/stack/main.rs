@@ -2,7 +2,10 @@
 //! what the provider saw. One binary, because linking costs more than running.
 
 #[cfg(test)]
+#[cfg(test)]
 mod attempts;
+#[cfg(test)]
+mod batch;
 #[cfg(test)]
 mod bounds;
 #[cfg(test)]
@@ -17,6 +20,8 @@ mod client_secrets;
 mod client_settings;
 #[cfg(test)]
 mod completion;
+#[cfg(test)]
+mod delivery;
 #[cfg(test)]
 mod disconnect;
 #[cfg(test)]
@@ -46,6 +51,8 @@ mod recovery;
 #[cfg(test)]
 mod refresh;
 #[cfg(test)]
+mod reports;
+#[cfg(test)]
 mod requests;
 #[cfg(test)]
 mod restart;
@@ -61,6 +68,8 @@ mod sharing;
 mod stored;
 #[cfg(test)]
 mod suspend;
+#[cfg(test)]
+mod trials;
 #[cfg(test)]
 mod values;
 
