@@ -1,7 +1,9 @@
 //! The use cases, one file each, named by their verb. Handlers call them; they call everything else.
 
 pub mod access;
+mod addresses;
 mod cache;
+pub mod choose;
 pub mod complete_flow;
 pub mod connect_page;
 mod exchange_code;
@@ -13,7 +15,10 @@ pub mod manage_credentials;
 pub mod manage_keys;
 pub mod manage_projects;
 mod new_grant;
+mod offer_clients;
 pub mod open_session;
+pub mod questions;
+pub mod read_session;
 pub mod read_token;
 mod reauthorize;
 pub mod receive_callback;

@@ -237,7 +237,7 @@ impl Engine {
     }
 }
 
-pub(super) fn bound_elsewhere() -> Error {
+pub(crate) fn bound_elsewhere() -> Error {
     Error::Conflict {
         code: "secret_bound_elsewhere",
         detail: "The endpoint has another origin than the one that the secrets were entered for.".to_owned(),

@@ -173,9 +173,7 @@ impl Engine {
         let document = self.vault.open(&place, &credential.cur, Prefetched::Nothing).await?;
         let tokens = TokenSet::from_document(&document).ok_or(Error::Internal("a token set cannot be read"))?;
         let renewal = Renewal::of(credential, &tokens)?;
-        let resolved = client
-            .resolve(&credential.variables, &tokens.inputs)
-            .map_err(|_| values_do_not_fit())?;
+        let resolved = client.resolve(&credential.variables, &tokens.inputs).map_err(|_| values_do_not_fit())?;
         // What would be refused after the lease is taken is refused before.
         let url = if renewal.is_spent_by_use() { &resolved.refresh_endpoint } else { &resolved.token_endpoint };
         binds(&credential.bound_origin, url).ok_or_else(bound_elsewhere)?;
