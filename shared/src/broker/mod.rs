@@ -3,13 +3,18 @@
 pub mod access;
 mod addresses;
 mod cache;
+pub mod change_credential;
+mod change_variables;
 pub mod choose;
 pub mod complete_flow;
 pub mod connect_page;
+mod disconnect_credential;
 mod exchange_code;
 mod fields;
+mod find_credential;
 pub mod inputs;
 mod learn;
+mod list_attempts;
 pub mod manage_clients;
 pub mod manage_credentials;
 pub mod manage_keys;
@@ -25,6 +30,7 @@ pub mod receive_callback;
 pub mod refresh;
 pub mod register_client;
 pub mod start_flow;
+mod suspend_credential;
 
 use std::sync::Arc;
 
@@ -161,14 +167,19 @@ impl Broker {
     /// Has a credential refreshed soon, by the queue. Each generation is sent once per process and half minute, however
     /// often it is read; the tick finds it in any case.
     pub(crate) async fn enqueue(&self, work: Work) {
-        let Some(queue) = &self.inner.queue else { return };
         let (marker, now) = ((work.credential.to_string(), work.generation), self.now());
         if self.inner.queued.get(&marker, now).is_some() {
             return;
         }
         self.inner.queued.insert(marker, (), now);
+        self.enqueue_again(work).await;
+    }
+
+    /// The same, whatever was queued before.
+    pub(crate) async fn enqueue_again(&self, work: Work) {
+        let Some(queue) = &self.inner.queue else { return };
         if let Err(error) = queue.send(&[work]).await {
-            tracing::warn!(%error, "a refresh was not queued; the tick will find it");
+            tracing::warn!(%error, "work was not queued; the tick will find it");
         }
     }
 

@@ -18,7 +18,7 @@ use crate::model::principal::Role;
 use crate::model::token_set::TokenSet;
 use crate::refresh::decide::{Need, need, warning};
 use crate::refresh::sweep::Work;
-use crate::refresh::{Reason, WAIT_BUDGET};
+use crate::refresh::{Reason, WAIT_BUDGET, suspended};
 use crate::secret::Secret;
 use crate::telemetry;
 use crate::vault::Place;
@@ -166,7 +166,7 @@ impl Broker {
     /// Why a credential whose access token has expired cannot be served.
     async fn dead(&self, project: &ProjectId, credential: &Credential) -> Error {
         match credential.status {
-            CredentialStatus::Suspended => Error::Suspended,
+            CredentialStatus::Suspended => suspended(credential),
             CredentialStatus::Revoking | CredentialStatus::Revoked => Error::Revoked,
             CredentialStatus::Active | CredentialStatus::RefreshFailing | CredentialStatus::ReauthorizationRequired => {
                 let reason =
@@ -185,7 +185,7 @@ impl Broker {
 /// A runner reads what its project has; a platform key reads what belongs to the person it acts for.
 fn may_read(caller: &Caller, credential: &Credential) -> Result<()> {
     match credential.status {
-        CredentialStatus::Suspended => return Err(Error::Suspended),
+        CredentialStatus::Suspended => return Err(suspended(credential)),
         CredentialStatus::Revoking | CredentialStatus::Revoked => return Err(Error::Revoked),
         CredentialStatus::Active | CredentialStatus::RefreshFailing | CredentialStatus::ReauthorizationRequired => {}
     }

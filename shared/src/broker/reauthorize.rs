@@ -31,6 +31,10 @@ impl Broker {
         if base.is_ended() || base.owner != flow.owner {
             return Err(Error::Revoked);
         }
+        // It may have changed hands since the session was opened.
+        if base.owner != flow.owner {
+            return Err(super::find_credential::not_the_owner());
+        }
         let tokens = self.open_tokens(&base).await?;
         Ok(Some((base, tokens)))
     }

@@ -43,7 +43,8 @@ pub enum CredentialKind {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Evidence {
     /// `revoked`: the provider said so; `not_supported`: it has no way to be told; `refused`: it would not;
-    /// `nothing_to_revoke`: there was no token.
+    /// `nothing_to_revoke`: there was no token; `client_deleted`: nothing is left to ask with; `endpoint_not_bound`: its
+    /// revocation endpoint is at an origin that the tokens must not be sent to.
     pub verdict: String,
     /// HTTP status of its last answer.
     pub provider_status: Option<u16>,
@@ -284,6 +285,17 @@ impl Credential {
     /// Whether the owner disconnected it.
     pub fn is_ended(&self) -> bool {
         matches!(self.status, CredentialStatus::Revoking | CredentialStatus::Revoked)
+    }
+
+    /// Why it stands where it stands, as callers are told it. An active credential needs no reason, and what stands
+    /// behind the reason of a suspension is for the time after it.
+    pub fn shown_reason(&self) -> Option<&str> {
+        let reason = self.status_reason.as_deref()?;
+        match self.status {
+            CredentialStatus::Active => None,
+            CredentialStatus::Suspended => Some(reason.split_once(':').map_or(reason, |(reason, _)| reason)),
+            _ => Some(reason),
+        }
     }
 
     /// Whether programs of this project may read its token.

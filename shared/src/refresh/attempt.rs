@@ -6,7 +6,7 @@ use tokio::time::Instant;
 use super::ask::{Asked, Grant, KnownSecret, bound_elsewhere};
 use super::commit::Release;
 use super::diagnose::{Facts, advised};
-use super::{Engine, LEASE_SECONDS, Reason, SEND_WITHIN, Step};
+use super::{Engine, LEASE_SECONDS, Reason, SEND_WITHIN, Step, suspended};
 use crate::error::{Error, Result};
 use crate::model::client::{Client, ClientStatus, GrantType, Resolved, binds};
 use crate::model::credential::{Credential, CredentialStatus};
@@ -222,7 +222,7 @@ fn rejected(credential: &Credential) -> Option<&'static str> {
 /// S0, the credential's part: whether its status lets a refresh be tried.
 fn check_status(credential: &Credential) -> Result<()> {
     match credential.status {
-        CredentialStatus::Suspended => return Err(Error::Suspended),
+        CredentialStatus::Suspended => return Err(suspended(credential)),
         CredentialStatus::Revoking | CredentialStatus::Revoked => return Err(Error::Revoked),
         CredentialStatus::ReauthorizationRequired => {
             let reason = credential.status_reason.clone().unwrap_or_default();

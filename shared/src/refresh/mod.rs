@@ -11,9 +11,14 @@ pub(crate) mod commit;
 pub mod decide;
 pub(crate) mod diagnose;
 mod end;
+mod introspect;
 mod record;
 mod recover;
+pub(crate) mod suspended;
 pub mod sweep;
+mod tell;
+
+pub(crate) use suspended::suspended;
 
 use std::sync::Arc;
 use std::time::Duration;
