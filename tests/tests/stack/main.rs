@@ -12,17 +12,23 @@ mod fields;
 #[cfg(test)]
 mod flow;
 #[cfg(test)]
+mod forms;
+#[cfg(test)]
 mod interrupted;
 #[cfg(test)]
 mod isolation;
 #[cfg(test)]
 mod outages;
 #[cfg(test)]
+mod own_client;
+#[cfg(test)]
 mod pages;
 #[cfg(test)]
 mod races;
 #[cfg(test)]
 mod reads;
+#[cfg(test)]
+mod reauthorize;
 #[cfg(test)]
 mod recovery;
 #[cfg(test)]
@@ -36,7 +42,11 @@ mod return_urls;
 #[cfg(test)]
 mod sessions;
 #[cfg(test)]
+mod shaping;
+#[cfg(test)]
 mod stored;
+#[cfg(test)]
+mod variables;
 
 /// What a test returns.
 type Outcome = anyhow::Result<()>;
