@@ -12,6 +12,7 @@ mod disconnect_credential;
 mod exchange_code;
 mod fields;
 mod find_credential;
+mod fix_values;
 pub mod inputs;
 mod learn;
 mod list_attempts;
