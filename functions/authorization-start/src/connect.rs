@@ -1,18 +1,20 @@
 //! The connect page and its button.
 
-use axum::body::Bytes;
 use axum::extract::{Path, Request, State};
 use axum::response::{IntoResponse, Response};
 use grantkeeper::broker::Broker;
-use grantkeeper::broker::connect_page::ConnectPage;
-use grantkeeper::broker::start_flow::{Choice, Started};
+use grantkeeper::broker::start_flow::{Again, Pressed, Started};
 use grantkeeper::error::{BrowserRefusal, Error};
 use grantkeeper::inbound::openapi::{FailurePage, RefusalPage};
-use grantkeeper::inbound::{body, html};
-use grantkeeper::model::flow::{FlowStatus, LIFETIME_SECONDS};
+use grantkeeper::inbound::{body, connect_form, html};
+use grantkeeper::model::flow::LIFETIME_SECONDS;
+use grantkeeper::model::session::Session;
 use grantkeeper::secret::Secret;
-use lambda_http::http::{HeaderMap, HeaderValue, header};
+use lambda_http::http::{HeaderMap, HeaderValue, StatusCode, header};
+use url::Url;
 use utoipa::ToSchema;
+
+use super::form;
 
 /// Shows the connect page.
 ///
@@ -33,12 +35,13 @@ pub async fn show(State(broker): State<Broker>, Path(token): Path<String>) -> Re
     let shown = async {
         let page = broker.connect_page(&token).await?;
         // With several clients an empty name stands for the chosen client's.
-        let name = match (&page.session.name, page.offers.as_slice()) {
-            (Some(_), _) => None,
-            (None, [(_, client)]) => Some(broker.free_name(&page.session, client).await?),
-            (None, _) => Some(String::new()),
+        let name = match page.offers.as_slice() {
+            _ if !page.asks_name() => None,
+            [only] => Some(broker.free_name(&page.session, &only.client).await?),
+            _ => Some(String::new()),
         };
-        Ok(html::connect(&form(&page, &token, name), &broker.insecure_origins()))
+        let form = form::fresh(&page, &token, name);
+        Ok(connect_form::connect(&form, &destinations(&broker, &page.session)))
     };
     shown.await.unwrap_or_else(refused)
 }
@@ -52,10 +55,14 @@ pub async fn show(State(broker): State<Broker>, Path(token): Path<String>) -> Re
     params(("token" = String, Path, description = "The secret part of the link")),
     request_body(content = inline(ConnectChoice), content_type = "application/x-www-form-urlencoded"),
     responses(
-        (status = 303, description = "To the authorization server",
+        (status = 200, description = "A page that says that the application finishes the rest; for a grant without a \
+                                      redirect, where the session has no return URL",
+            body = String, content_type = "text/html"),
+        (status = 303, description = "To the authorization server; for a grant without a redirect to the return URL",
             headers(
-                ("Location" = String, description = "The authorization request"),
-                ("Set-Cookie" = String, description = "Ties the flow to this browser")
+                ("Location" = String, description = "The authorization request, or the return URL with `flow`, \
+                                                     `completion_code` and `context`"),
+                ("Set-Cookie" = String, description = "Ties the flow to this browser, where it goes on elsewhere")
             )),
         (status = 403, response = RefusalPage),
         (status = 404, response = RefusalPage),
@@ -67,13 +74,27 @@ pub async fn show(State(broker): State<Broker>, Path(token): Path<String>) -> Re
 )]
 pub async fn start(State(broker): State<Broker>, Path(token): Path<String>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
+    let token = Secret::new(token);
     let started = async {
         check_same_origin(&parts.headers, &broker)?;
-        let choice = parse_form(&body::bytes(body).await?)?;
-        broker.start_flow(&Secret::new(token), choice).await
+        let choice = form::parse(&body::bytes(body).await?)?;
+        broker.start_flow(&token, choice).await
     };
     match started.await {
-        Ok(started) => redirect(&started, &broker),
+        Ok(Pressed::Away(started)) => redirect(&started, &broker),
+        Ok(Pressed::Back(location)) => html::see_other(location.expose()),
+        Ok(Pressed::Waiting) => html::message(
+            StatusCode::OK,
+            "That is all",
+            "The application that sent you here now finishes the rest.",
+            "You can close this page and go back to it.",
+            &[],
+        ),
+        Ok(Pressed::Again(again)) => {
+            let Again { page, choice, notices } = *again;
+            let form = form::again(&page, &token, &choice, notices);
+            connect_form::connect_again(&form, &destinations(&broker, &page.session))
+        }
         Err(error) => refused(error),
     }
 }
@@ -89,6 +110,20 @@ struct ConnectChoice {
     /// The optional scopes that were ticked.
     #[serde(default)]
     scope: Vec<String>,
+    /// The grant, where the client has several; `grant.<client>` where there are several clients.
+    grant: Option<String>,
+    /// The value of the client's variable of that key, and so for every other; `var.<client>.<key>` where several clients
+    /// ask for the same.
+    #[serde(rename = "var.<key>")]
+    value: Option<String>,
+}
+
+/// Where the form may lead besides https: the local stack's own origins, and the return URL where that is one of them.
+fn destinations(broker: &Broker, session: &Session) -> Vec<String> {
+    let mut origins = broker.insecure_origins();
+    let back = session.return_url.as_deref().and_then(|url| Url::parse(url).ok());
+    origins.extend(back.filter(|url| url.scheme() == "http").map(|url| url.origin().ascii_serialization()));
+    origins
 }
 
 fn redirect(started: &Started, broker: &Broker) -> Response {
@@ -116,69 +151,6 @@ fn check_same_origin(headers: &HeaderMap, broker: &Broker) -> Result<(), Error> 
         None => one("origin") == Some(broker.config().public_url.as_str()),
     };
     if same { Ok(()) } else { Err(BrowserRefusal::CrossSite.into()) }
-}
-
-fn parse_form(body: &Bytes) -> Result<Choice, Error> {
-    let mut choice = Choice::default();
-    for (name, value) in form_urlencoded::parse(body) {
-        let value = value.into_owned();
-        let repeated = match name.as_ref() {
-            "client" => choice.client.replace(value).is_some(),
-            "name" => choice.name.replace(value).is_some(),
-            "scope" => {
-                choice.scopes.push(value);
-                false
-            }
-            _ => true,
-        };
-        if repeated {
-            return Err(BrowserRefusal::BadForm.into());
-        }
-    }
-    Ok(choice)
-}
-
-fn form(page: &ConnectPage, token: &Secret<String>, name: Option<String>) -> html::ConnectForm {
-    let failed = page.flow.as_ref().filter(|flow| flow.status == FlowStatus::Failed);
-    let clients = page.offers.iter().enumerate().map(|(index, (offer, client))| {
-        let scopes = &client.settings.scopes;
-        let fixed = page.fixed_scopes(offer);
-        let mut required = scopes.required.clone();
-        let asked = |scope: &&String| !scopes.required.contains(scope) && page.offers_scope(client, scope);
-        required.extend(fixed.unwrap_or_default().iter().filter(asked).cloned());
-        let optional = match fixed {
-            Some(_) => Vec::new(),
-            None => scopes.optional.iter().filter(|scope| page.offers_scope(client, &scope.value)).cloned().collect(),
-        };
-        html::ConnectClient {
-            id: client.id.to_string(),
-            name: client.settings.name.clone(),
-            checked: index == 0,
-            required,
-            optional: optional
-                .into_iter()
-                .map(|scope| html::ConnectScope {
-                    checked: page.session.suggested_scopes.contains(&scope.value),
-                    label: scope.label.unwrap_or_else(|| scope.value.clone()),
-                    value: scope.value,
-                })
-                .collect(),
-            scopes_docs_url: scopes.docs_url.clone(),
-        }
-    });
-    html::ConnectForm {
-        action: format!("/connect/{}", token.expose()),
-        notice: failed.map(|flow| notice(flow.problem.as_deref())),
-        clients: clients.collect(),
-        name,
-    }
-}
-
-fn notice(problem: Option<&str>) -> String {
-    match problem {
-        Some("access_denied") => "You did not allow access the last time. You can try again.".to_owned(),
-        _ => "The last sign-in did not work. You can try again.".to_owned(),
-    }
 }
 
 fn refused(error: Error) -> Response {

@@ -1,6 +1,7 @@
 //! The Lambda function that opens connect sessions and starts authorization.
 
 mod connect;
+mod form;
 mod view;
 
 use axum::extract::{Path, State};

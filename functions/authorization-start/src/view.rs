@@ -1,6 +1,7 @@
 //! Sessions as API.md writes them.
 
-use grantkeeper::broker::open_session::{Opened, SessionStatus};
+use grantkeeper::broker::open_session::Opened;
+use grantkeeper::broker::read_session::SessionStatus;
 use grantkeeper::clock::Timestamp;
 use grantkeeper::model::flow::Flow;
 use grantkeeper::model::ids::{CredentialId, FlowId, SessionId};

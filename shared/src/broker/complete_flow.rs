@@ -145,6 +145,7 @@ pub(crate) fn problem_of(error: &Error) -> &'static str {
         | Error::ProviderUnavailable { .. }
         | Error::ProviderMisbehaved(_)
         | Error::AccountMismatch
+        | Error::Conflict { .. }
         | Error::Revoked => error.code(),
         _ => "internal_error",
     }

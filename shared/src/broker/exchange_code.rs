@@ -61,13 +61,16 @@ impl Broker {
         let client = client.filter(|client| client.version == flow.client_version).ok_or_else(changed)?;
         // Everything that can fail comes before the code is sent.
         let parked = self.open_parked(flow).await?;
-        let inputs = Inputs {
+        let mut inputs = Inputs {
             shown: flow.variables.clone(),
             secret: self.open_inputs(flow.inputs.as_ref(), flow.id.as_str()).await?,
         };
+        let target = self.target_of(flow).await?;
+        if let Some(target) = &target {
+            self.keep_secrets(&client, flow, &mut inputs, target)?;
+        }
         let resolved = self.resolve_inputs(&client, &inputs, "")?;
         let secrets = self.engine().secrets_for(&client, &resolved, &inputs.secret).await?;
-        let target = self.target_of(flow).await?;
         let keys = match &client.jwks_uri {
             Some(uri) if asks_openid(flow) => Some(self.fetch_keys(uri).await?),
             _ => None,
@@ -105,7 +108,7 @@ impl Broker {
         let secret = |key: &str| inputs.secret.get(key).ok_or(Error::Internal("a flow lacks what its grant needs"));
         let grant = match flow.grant {
             GrantType::AuthorizationCode | GrantType::RefreshToken => Grant::Code {
-                code: &parked.code,
+                code: parked.code.as_ref().ok_or(Error::Internal("a parked flow has no code"))?,
                 verifier: flow.pkce.then_some(&parked.verifier),
                 redirect_uri: &flow.redirect_uri,
             },
@@ -252,8 +255,9 @@ pub(crate) fn in_progress() -> Error {
     }
 }
 
+/// Whether an ID token must come: with a code it does (OpenID Connect Core §3.1.3.3); no other grant carries a nonce.
 fn asks_openid(flow: &Flow) -> bool {
-    flow.requested_scopes.iter().any(|scope| scope == "openid")
+    flow.grant == GrantType::AuthorizationCode && flow.requested_scopes.iter().any(|scope| scope == "openid")
 }
 
 /// How an exchange failed.

@@ -90,6 +90,11 @@ impl Fields {
         }
     }
 
+    /// What was collected, as an error.
+    pub(crate) fn into_error(self) -> Error {
+        Error::Invalid(self.errors)
+    }
+
     pub(crate) fn done(self) -> Result<()> {
         if self.errors.is_empty() { Ok(()) } else { Err(Error::Invalid(self.errors)) }
     }

@@ -7,7 +7,7 @@ use super::fields::{Fields, escape};
 use crate::error::{Error, Result};
 use crate::model::client::{Client, CredentialsFrom, GrantType, Resolved, Unresolved};
 use crate::model::token_set::SecretInputs;
-use crate::model::variable::{self, GivenValue, Implicit};
+use crate::model::variable::{self, GivenValue, Implicit, Variable};
 use crate::protocol::template::TemplateError;
 use crate::protocol::token::AuthMethod;
 use crate::secret::Secret;
@@ -41,6 +41,52 @@ pub(crate) fn implicit(client: &Client, grant: GrantType) -> Vec<Implicit<'stati
     implicit
 }
 
+/// What is wrong with a value: its key, a stable code, and what would be right. It never quotes the value.
+pub(crate) type Wrong = (String, &'static str, String);
+
+/// Checks what was given. `needed` says of a key that was not given whether it must be there; one that need not is left
+/// out, also where it has a default.
+///
+/// # Errors
+/// All that is wrong.
+pub(crate) fn check_inputs(
+    client: &Client,
+    implicit: &[Implicit<'_>],
+    mut given: BTreeMap<String, GivenValue>,
+    needed: &dyn Fn(&str) -> bool,
+) -> Result<Inputs, Vec<Wrong>> {
+    let mut inputs = Inputs::default();
+    let mut wrong = Vec::new();
+    for asked in implicit {
+        let key = asked.key.to_owned();
+        match given.remove(asked.key) {
+            None if needed(asked.key) => wrong.push((key, "required", "It must be given.".to_owned())),
+            None => {}
+            Some(value) if !is_secret_text(value.expose()) => {
+                let rule = "Not empty, at most 4096 characters, no control characters.";
+                wrong.push((key, "not_a_text", rule.to_owned()));
+            }
+            // A user name is no secret in itself, but with the password it is half of one.
+            Some(value) if asked.secret || asked.key == "username" => {
+                inputs.secret.insert(key, Secret::from(value.expose()));
+            }
+            Some(value) => {
+                inputs.shown.insert(key, value.expose().to_owned());
+            }
+        }
+    }
+    let looked_at = |variable: &&Variable| given.contains_key(&variable.key) || needed(&variable.key);
+    let variables: Vec<Variable> = client.settings.variables.iter().filter(looked_at).cloned().collect();
+    match variable::accept(&variables, &client.settings.values, &given) {
+        Ok(accepted) => {
+            inputs.shown.extend(accepted.shown);
+            inputs.secret.extend(accepted.secret);
+        }
+        Err(more) => wrong.extend(more),
+    }
+    if wrong.is_empty() { Ok(inputs) } else { Err(wrong) }
+}
+
 impl Broker {
     /// Checks what was given for a client and a grant, all of it at once. `pointer` is where it stands in the body.
     ///
@@ -50,40 +96,17 @@ impl Broker {
         &self,
         client: &Client,
         grant: GrantType,
-        mut given: BTreeMap<String, GivenValue>,
+        given: BTreeMap<String, GivenValue>,
         pointer: &str,
     ) -> Result<Inputs> {
         let mut fields = Fields::default();
-        let mut inputs = Inputs::default();
-        for asked in implicit(client, grant) {
-            let at = format!("{pointer}/{}", escape(asked.key));
-            match given.remove(asked.key) {
-                None => fields.wrong(&at, "required", "It must be given."),
-                Some(value) if !is_secret_text(value.expose()) => {
-                    fields.wrong(&at, "not_a_text", "Not empty, at most 4096 characters, no control characters.");
-                }
-                // A user name is no secret in itself, but with the password it is half of one.
-                Some(value) if asked.secret || asked.key == "username" => {
-                    inputs.secret.insert(asked.key.to_owned(), Secret::from(value.expose()));
-                }
-                Some(value) => {
-                    inputs.shown.insert(asked.key.to_owned(), value.expose().to_owned());
-                }
+        let checked = check_inputs(client, &implicit(client, grant), given, &|_| true);
+        checked.map_err(|wrong| {
+            for (key, code, detail) in wrong {
+                fields.wrong(&format!("{pointer}/{}", escape(&key)), code, detail);
             }
-        }
-        match variable::accept(&client.settings.variables, &client.settings.values, &given) {
-            Ok(accepted) => {
-                inputs.shown.extend(accepted.shown);
-                inputs.secret.extend(accepted.secret);
-            }
-            Err(wrong) => {
-                for (key, code, detail) in wrong {
-                    fields.wrong(&format!("{pointer}/{}", escape(&key)), code, detail);
-                }
-            }
-        }
-        fields.done()?;
-        Ok(inputs)
+            fields.into_error()
+        })
     }
 
     /// Seals secrets that were given, for as long as there is no credential whose they are. `context` names what they

@@ -1,10 +1,12 @@
 //! The use cases, one file each, named by their verb. Handlers call them; they call everything else.
 
 pub mod access;
+mod addresses;
 mod cache;
 pub mod change_credential;
 mod change_variables;
 pub mod check_client;
+pub mod choose;
 pub mod complete_flow;
 pub mod connect_page;
 pub mod create_credential;
@@ -16,6 +18,7 @@ mod fetch_tokens;
 mod fields;
 mod find_credential;
 pub mod finding;
+mod fix_values;
 pub mod import_credential;
 pub mod inputs;
 mod learn;
@@ -25,8 +28,11 @@ pub mod manage_credentials;
 pub mod manage_keys;
 pub mod manage_projects;
 mod new_grant;
+mod offer_clients;
 pub mod open_session;
+pub mod questions;
 pub mod raw_credential;
+pub mod read_session;
 pub mod read_token;
 pub mod read_tokens;
 mod reauthorize;

@@ -1,22 +1,21 @@
 //! Opens a connect session: an authenticated backend fixes what one person may connect.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use chrono::Duration;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use utoipa::ToSchema;
 
 use super::Broker;
 use super::access::Caller;
 use super::fields::{Fields, escape};
+use super::offer_clients::Offered;
 use crate::error::{Error, Result};
-use crate::model::client::{Client, ClientStatus};
-use crate::model::flow::{Flow, FlowStatus};
 use crate::model::ids::{ClientId, ProjectId, SessionId};
 use crate::model::principal::Role;
 use crate::model::project::Project;
 use crate::model::session::{Binding, Offer, Session};
+use crate::model::variable::GivenValue;
 use crate::secret::Secret;
 use crate::vault::root_key::{random_token, sha256};
 
@@ -24,8 +23,6 @@ use crate::vault::root_key::{random_token, sha256};
 const DEFAULT_LIFE: i64 = 30 * 60;
 /// How long it may live (seconds).
 const MAX_LIFE: i64 = 24 * 60 * 60;
-/// The most clients that a session may name.
-const MAX_CLIENTS: usize = 50;
 /// The longest `context` (characters).
 const MAX_CONTEXT: usize = 512;
 
@@ -41,6 +38,12 @@ pub struct NewSession {
     /// The clients to choose from; all of the project when absent. One fixes the client.
     #[serde(default)]
     pub clients: Option<Vec<ClientChoice>>,
+    /// The credential whose grant is replaced in place: the same id and name, and the same account.
+    #[serde(default)]
+    pub credential: Option<String>,
+    /// Whether another account than before may take the place.
+    #[serde(default)]
+    pub allow_account_change: bool,
     /// The name of the credential; the person chooses one when absent.
     #[serde(default)]
     pub name: Option<String>,
@@ -50,9 +53,10 @@ pub struct NewSession {
     /// Optional scopes that are ticked at first.
     #[serde(default)]
     pub suggested_scopes: Vec<String>,
-    /// Variables of the client, fixed. No client has any yet, so none may be named.
+    /// Values of variables, fixed for every client that has them. `client_id`, `client_secret`, `username` and `password`
+    /// are among them where a client asks them of each person. The person gives what is left open.
     #[serde(default)]
-    pub variables: BTreeMap<String, String>,
+    pub variables: BTreeMap<String, GivenValue>,
     /// Extra authorization parameters such as `login_hint` and `prompt`.
     #[serde(default)]
     pub authorization_params: BTreeMap<String, String>,
@@ -70,17 +74,17 @@ pub struct NewSession {
     pub expires_in: Option<i64>,
 }
 
-/// A client, by its id or with scopes of its own.
+/// A client, by its id or with scopes and variables of its own.
 #[derive(Deserialize, ToSchema)]
 #[serde(untagged)]
 pub enum ClientChoice {
     /// By its id.
     Id(String),
-    /// With scopes of its own.
+    /// With scopes and variables of its own.
     With(ClientWith),
 }
 
-/// A client with scopes of its own.
+/// A client with scopes and variables of its own.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ClientWith {
@@ -89,6 +93,9 @@ pub struct ClientWith {
     /// Scopes, fixed for this client.
     #[serde(default)]
     pub scopes: Option<Vec<String>>,
+    /// Values of variables, fixed for this client.
+    #[serde(default)]
+    pub variables: BTreeMap<String, GivenValue>,
 }
 
 /// A session with the link that opens it.
@@ -99,35 +106,18 @@ pub struct Opened {
     pub connect_url: Secret<String>,
 }
 
-/// Where a session stands, by its own time and the flow that was started last.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum SessionStatus {
-    /// Nobody has pressed the button.
-    Open,
-    /// The person is at the authorization server.
-    Started,
-    /// The person is back, and `complete` is awaited.
-    Returned,
-    /// The credential exists.
-    Completed,
-    /// The last flow failed; the link may be tried again.
-    Failed,
-    /// Its time is over.
-    Expired,
-}
-
 impl Broker {
     /// Opens a session.
     ///
     /// # Errors
     /// [`Error::Invalid`]; [`Error::Conflict`] when the name is taken; [`Error::Forbidden`] where the project does not
-    /// allow the binding.
+    /// allow the binding; [`Error::Revoked`] for a credential that was disconnected.
     pub async fn open_session(&self, caller: &Caller, new: NewSession) -> Result<Opened> {
         caller.require(&[Role::Platform], "sessions:write")?;
         let project = self.project(&caller.project(new.project.as_ref())?).await?;
         caller.check_owner(&new.owner)?;
-        let offered = self.offered_clients(&project, new.clients.as_deref()).await?;
+        let target = self.target_of_session(&project, &new).await?;
+        let offered = self.offered_clients(&project, &new, target.as_ref()).await?;
         self.validate_session(&project, &new, &offered)?;
         if new.binding == Binding::Browser && !project.policies.allow_browser_binding {
             return Err(Error::Forbidden {
@@ -142,25 +132,23 @@ impl Broker {
         }
 
         let (token, now) = (random_token()?, self.now());
+        let id = SessionId::generate();
+        let mut offers = Vec::with_capacity(offered.len());
+        for Offered { client, scopes, fixed, .. } in offered {
+            let inputs = self.seal_inputs(&fixed.secret, &offer_context(&id, &client.id)).await?;
+            offers.push(Offer { client: client.id.clone(), scopes, variables: fixed.shown, inputs });
+        }
         let session = Session {
-            id: SessionId::generate(),
+            id,
             project: project.id.clone(),
             token_hash: sha256(token.expose()),
             owner: new.owner,
-            offers: offered
-                .into_iter()
-                .map(|(client, scopes)| Offer {
-                    client: client.id.clone(),
-                    scopes,
-                    variables: BTreeMap::new(),
-                    inputs: None,
-                })
-                .collect(),
+            offers,
             name: new.name,
-            scopes: new.scopes,
+            scopes: new.scopes.or_else(|| target.as_ref().map(|target| target.requested_scopes.clone())),
             suggested_scopes: new.suggested_scopes,
-            credential: None,
-            allow_account_change: false,
+            allow_account_change: new.allow_account_change && target.is_some(),
+            credential: target.map(|target| target.id),
             authorization_params: new.authorization_params,
             return_url: new.return_url,
             binding: new.binding,
@@ -174,87 +162,18 @@ impl Broker {
         Ok(Opened { session, connect_url })
     }
 
-    /// The clients that a session offers: those that were named, or all that can be used.
-    async fn offered_clients(
-        &self,
-        project: &Project,
-        choices: Option<&[ClientChoice]>,
-    ) -> Result<Vec<(Arc<Client>, Option<Vec<String>>)>> {
-        let Some(choices) = choices else {
-            let clients = self.store().list_clients(Some(&project.id), 100, None).await?.items;
-            let usable: Vec<_> = clients.into_iter().filter(|client| client.status() == ClientStatus::Active).collect();
-            if usable.is_empty() {
-                return Err(Error::Conflict {
-                    code: "no_client",
-                    detail: "This project has no client that can be used yet.".to_owned(),
-                    advice: &[
-                        "Ask the superuser of this stack to register a client for the provider (POST /v1/clients).",
-                    ],
-                });
-            }
-            return Ok(usable.into_iter().map(|client| (Arc::new(client), None)).collect());
-        };
-        let mut fields = Fields::default();
-        if choices.len() > MAX_CLIENTS {
-            return Err(Error::field("/clients", "too_many", format!("At most {MAX_CLIENTS} clients.")));
-        }
-        let mut offered: Vec<(Arc<Client>, Option<Vec<String>>)> = Vec::new();
-        for (index, choice) in choices.iter().enumerate() {
-            let (id, scopes) = match choice {
-                ClientChoice::Id(id) => (id, None),
-                ClientChoice::With(with) => (&with.id, with.scopes.clone()),
-            };
-            let pointer = format!("/clients/{index}");
-            let found = match ClientId::parse(id) {
-                Ok(id) => self.client_of(&project.id, &id).await,
-                Err(_) => Err(Error::NotFound),
-            };
-            match found {
-                Ok(client) if offered.iter().any(|(known, _)| known.id == client.id) => {
-                    fields.wrong(&pointer, "repeated", "This client is named twice.");
-                }
-                Ok(client) if client.status() == ClientStatus::Active => offered.push((client, scopes)),
-                Ok(client) => {
-                    let missing = client.missing().join(", ");
-                    let why = if missing.is_empty() {
-                        "It is disabled.".to_owned()
-                    } else {
-                        format!("It still lacks: {missing}.")
-                    };
-                    fields.wrong(&pointer, "client_not_active", format!("This client cannot be used. {why}"));
-                }
-                Err(Error::NotFound) => {
-                    fields.wrong(
-                        &pointer,
-                        "unknown_client",
-                        "There is no such client for this project: ask the superuser to register one.",
-                    );
-                }
-                Err(error) => return Err(error),
-            }
-        }
-        if choices.is_empty() {
-            fields.wrong("/clients", "empty", "Name at least one client, or leave clients out to offer all.");
-        }
-        fields.done().map(|()| offered)
-    }
-
-    fn validate_session(
-        &self,
-        project: &Project,
-        new: &NewSession,
-        offered: &[(Arc<Client>, Option<Vec<String>>)],
-    ) -> Result<()> {
+    fn validate_session(&self, project: &Project, new: &NewSession, offered: &[Offered]) -> Result<()> {
         let mut fields = Fields::default();
         fields.text("/owner", &new.owner);
         fields.text_opt("/name", new.name.as_ref());
         fields.authorization_params("/authorization_params", &new.authorization_params);
-        for name in new.variables.keys() {
-            fields.wrong(
-                &format!("/variables/{}", escape(name)),
-                "unknown_variable",
-                "The client has no such variable.",
-            );
+        let renamed = |name: &str| {
+            let names = |one: &Offered| one.client.settings.authorization_names.values().any(|other| other == name);
+            offered.iter().any(names)
+        };
+        for name in new.authorization_params.keys().filter(|name| renamed(name)) {
+            let pointer = format!("/authorization_params/{}", escape(name));
+            fields.wrong(&pointer, "reserved_parameter", "The flow sets this parameter itself.");
         }
         if new
             .context
@@ -271,11 +190,11 @@ impl Broker {
         {
             fields.scopes(pointer, scopes);
             for (index, scope) in scopes.iter().enumerate() {
-                let known = offered.iter().any(|(client, _)| client.settings.scopes.allows(scope));
+                let known = offered.iter().any(|one| one.client.settings.scopes.allows(scope));
                 check_scope(&mut fields, &format!("{pointer}/{index}"), project, scope, known);
             }
         }
-        for (index, (client, scopes)) in offered.iter().enumerate() {
+        for (index, Offered { client, scopes, .. }) in offered.iter().enumerate() {
             for (at, scope) in scopes.iter().flatten().enumerate() {
                 let pointer = format!("/clients/{index}/scopes/{at}");
                 check_scope(&mut fields, &pointer, project, scope, client.settings.scopes.allows(scope));
@@ -287,8 +206,7 @@ impl Broker {
         // Character by character: nothing is normalised, so nothing can be smuggled.
         if let Some(url) = &new.return_url {
             let listed = |urls: &[String]| urls.iter().any(|listed| listed == url);
-            if !listed(&project.return_urls) && !offered.iter().all(|(client, _)| listed(&client.settings.return_urls))
-            {
+            if !listed(&project.return_urls) && !offered.iter().all(|one| listed(&one.client.settings.return_urls)) {
                 fields.wrong(
                     "/return_url",
                     "not_listed",
@@ -298,57 +216,11 @@ impl Broker {
         }
         fields.done()
     }
-
-    /// A session of the caller's project, with the flow that was started last.
-    ///
-    /// # Errors
-    /// [`Error::NotFound`].
-    pub async fn read_session(&self, caller: &Caller, id: &str) -> Result<(Session, Option<Flow>, SessionStatus)> {
-        caller.require(&[Role::Platform], "sessions:read")?;
-        let session = self.find_session(caller, id).await?;
-        let flow = match &session.flow {
-            Some(flow) => self.store().find_flow(&session.project, flow).await?,
-            None => None,
-        };
-        let status = session_status(&session, flow.as_ref(), self.now());
-        Ok((session, flow, status))
-    }
-
-    /// Deletes a session: its link stops working.
-    ///
-    /// # Errors
-    /// [`Error::NotFound`].
-    pub async fn delete_session(&self, caller: &Caller, id: &str) -> Result<()> {
-        caller.require(&[Role::Platform], "sessions:write")?;
-        let session = self.find_session(caller, id).await?;
-        if let Some(flow) = &session.flow
-            && let Some(flow) = self.store().find_flow(&session.project, flow).await?
-        {
-            self.store().fail_flow(&flow, FlowStatus::Pending, "session_deleted", self.now()).await?;
-        }
-        if self.store().delete_session(&session).await? { Ok(()) } else { Err(Error::NotFound) }
-    }
-
-    async fn find_session(&self, caller: &Caller, id: &str) -> Result<Session> {
-        let project = caller.project(None)?;
-        let id = SessionId::parse(id).map_err(|_| Error::NotFound)?;
-        self.store().find_session(&project, &id).await?.ok_or(Error::NotFound)
-    }
 }
 
-/// Where a session stands.
-pub(crate) fn session_status(session: &Session, flow: Option<&Flow>, now: crate::clock::Timestamp) -> SessionStatus {
-    match flow.map(|flow| flow.status) {
-        Some(FlowStatus::Completed) => SessionStatus::Completed,
-        Some(FlowStatus::Parked) if flow.is_some_and(|flow| flow.completion_expires_at.is_none_or(|at| now >= at)) => {
-            SessionStatus::Expired
-        }
-        Some(FlowStatus::Parked | FlowStatus::Exchanging) => SessionStatus::Returned,
-        _ if session.is_expired(now) => SessionStatus::Expired,
-        Some(FlowStatus::Failed) => SessionStatus::Failed,
-        Some(FlowStatus::Pending) if flow.is_some_and(|flow| now < flow.expires_at) => SessionStatus::Started,
-        Some(FlowStatus::Pending | FlowStatus::Voided) | None => SessionStatus::Open,
-    }
+/// What the sealed values of an offer are bound to: they open for this session and this client alone.
+pub(super) fn offer_context(session: &SessionId, client: &ClientId) -> String {
+    format!("{session}/{client}")
 }
 
 pub(crate) fn check_scope(fields: &mut Fields, pointer: &str, project: &Project, scope: &str, known: bool) {

@@ -3,13 +3,17 @@
 use serde_json::Map;
 
 use super::Broker;
-use super::inputs::Inputs;
+use super::inputs::{Inputs, implicit};
 use super::new_grant::NewGrant;
+use super::offer_clients::is_kept;
 use crate::error::{Error, Result};
+use crate::model::client::Client;
 use crate::model::credential::{Credential, Schedule};
 use crate::model::flow::Flow;
 use crate::model::token_set::TokenSet;
+use crate::model::variable::Implicit;
 use crate::protocol::token::TokenAnswer;
+use crate::refresh::ask::bound_elsewhere;
 use crate::refresh::persist;
 use crate::refresh::suspended::ACCOUNT_UNVERIFIED;
 use crate::store::Replacement;
@@ -45,6 +49,39 @@ impl Broker {
         let place = Place::new(credential.project.as_str(), credential.id.as_str());
         let document = self.vault().open(&place, &credential.cur, Prefetched::Nothing).await?;
         TokenSet::from_document(&document).ok_or(Error::Internal("a token set cannot be read"))
+    }
+
+    /// Fills in the secrets that nobody gave anew: those that the credential has. They go nowhere but to the origins that
+    /// they were entered for.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`] when the client's requests go elsewhere now, or need a secret that is not there.
+    pub(crate) fn keep_secrets(
+        &self,
+        client: &Client,
+        flow: &Flow,
+        inputs: &mut Inputs,
+        (base, old): &(Credential, TokenSet),
+    ) -> Result<()> {
+        let of_grant: Vec<&str> = implicit(client, flow.grant).iter().map(|asked| asked.key).collect();
+        let variables = client.settings.variables.iter().map(|variable| variable.key.as_str());
+        let keys = of_grant.iter().copied().chain(variables).filter(|key| is_kept(client, key));
+        let mut keeps = false;
+        for key in keys.filter(|key| old.inputs.contains_key(*key)) {
+            if !inputs.secret.contains_key(key) {
+                inputs.secret.extend(old.inputs.get(key).map(|value| (key.to_owned(), value.clone())));
+                keeps = true;
+            }
+        }
+        if of_grant.contains(&Implicit::CLIENT_SECRET.key) && !inputs.secret.contains_key(Implicit::CLIENT_SECRET.key) {
+            return Err(Error::Conflict {
+                code: "secret_missing",
+                detail: "The client asks each person for a secret, and this credential has none.".to_owned(),
+                advice: &["Open a new connect session and enter the client secret on its page."],
+            });
+        }
+        let resolved = self.resolve_inputs(client, inputs, "")?;
+        if keeps && !resolved.origins_are_within(&base.bound_origin) { Err(bound_elsewhere()) } else { Ok(()) }
     }
 
     /// Puts the grant of a flow in the place of the credential's. The old one is ended at the provider then; when the

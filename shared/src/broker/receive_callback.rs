@@ -9,6 +9,7 @@ use url::Url;
 
 use super::Broker;
 use crate::error::{BrowserRefusal, Result};
+use crate::model::client::GrantType;
 use crate::model::credential::Credential;
 use crate::model::flow::{COMPLETION_SECONDS, Flow, FlowStatus, cookie_name};
 use crate::model::session::Binding;
@@ -43,7 +44,9 @@ pub enum Returned {
 /// What is sealed between callback and exchange.
 #[derive(Serialize, Deserialize)]
 struct ParkedDocument {
-    code: String,
+    /// A grant that needs no redirect has none.
+    #[serde(default)]
+    code: Option<String>,
     verifier: String,
     nonce: String,
     #[serde(default)]
@@ -52,7 +55,8 @@ struct ParkedDocument {
 
 /// Code, verifier and nonce of a flow.
 pub(crate) struct Parked {
-    pub(crate) code: Secret<String>,
+    /// A grant that needs no redirect has none.
+    pub(crate) code: Option<Secret<String>>,
     pub(crate) verifier: Secret<String>,
     pub(crate) nonce: Secret<String>,
     /// What the provider added to its answer.
@@ -73,13 +77,22 @@ impl Broker {
         flow.check_pending(now)?;
         let cookie = (callback.cookie)(&cookie_name(&flow.id, self.config().plain_http()));
         flow.check_browser(cookie.map(|cookie| sha256(&cookie)).as_deref())?;
-        response.check_issuer(flow.issuer.as_deref(), flow.iss_required)?;
+        let redirected = flow.grant == GrantType::AuthorizationCode;
+        if redirected {
+            response.check_issuer(flow.issuer.as_deref(), flow.iss_required)?;
+        } else if !response.is_bare() {
+            // No provider was asked: our own page sent this browser on.
+            return Err(BrowserRefusal::MalformedResponse.into());
+        }
         let client = self.store().find_client(&flow.client).await?.ok_or(BrowserRefusal::ClientChanged)?;
         if client.version != flow.client_version {
             return Err(BrowserRefusal::ClientChanged.into());
         }
 
         let state = response.state()?.clone();
+        if !redirected {
+            return self.park(flow, &state, None, Map::new()).await;
+        }
         let callback = response.extra();
         match response.into_answer()? {
             Answer::Error(problem) => {
@@ -92,21 +105,25 @@ impl Broker {
                     None => Returned::Denied(problem),
                 })
             }
-            Answer::Code(code) => self.park(flow, &state, code, callback).await,
+            Answer::Code(code) => self.park(flow, &state, Some(code), callback).await,
         }
     }
 
-    async fn park(
+    /// Parks what was brought, for `complete`; with a binding to the browser the exchange happens at once.
+    ///
+    /// # Errors
+    /// [`BrowserRefusal::AlreadyUsed`].
+    pub(super) async fn park(
         &self,
         flow: Flow,
         state: &Secret<String>,
-        code: Secret<String>,
+        code: Option<Secret<String>>,
         callback: Map<String, Value>,
     ) -> Result<Returned> {
         let now = self.now();
         let key = self.root_keys().version(&flow.key_version).await?;
         let document = ParkedDocument {
-            code: code.expose().clone(),
+            code: code.map(|code| code.expose().clone()),
             verifier: pkce::verifier(key.derive(Purpose::Pkce, state)?.expose()).expose().clone(),
             nonce: pkce::verifier(key.derive(Purpose::Nonce, state)?.expose()).expose().clone(),
             callback,
@@ -122,7 +139,7 @@ impl Broker {
         if !self.store().park_flow(&flow, &parking, now).await? {
             return Err(BrowserRefusal::AlreadyUsed.into());
         }
-        tracing::info!(flow = %flow.id, "the code is parked");
+        tracing::info!(flow = %flow.id, "the flow is parked");
         match flow.binding {
             Binding::Backend => Ok(match &flow.return_url {
                 Some(url) => Returned::Redirect(back(url, &flow, &[("completion_code", completion_code.expose())])?),
@@ -170,7 +187,7 @@ impl Broker {
         let document = key.open(Purpose::ParkedCode, flow.id.as_str(), sealed)?;
         let document: ParkedDocument = serde_json::from_str(document.expose()).map_err(|_| lost())?;
         Ok(Parked {
-            code: Secret::new(document.code),
+            code: document.code.map(Secret::new),
             verifier: Secret::new(document.verifier),
             nonce: Secret::new(document.nonce),
             callback: document.callback,

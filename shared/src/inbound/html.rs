@@ -14,7 +14,7 @@ use crate::error::BrowserRefusal;
 /// The response header by which programs and tests tell refusals apart.
 pub const CODE: HeaderName = HeaderName::from_static("grantkeeper-code");
 
-const CSS: &str = include_str!("../../templates/style.css");
+pub(super) const CSS: &str = include_str!("../../templates/style.css");
 
 /// The hash by which the policy allows our one style sheet.
 static CSS_HASH: LazyLock<String> = LazyLock::new(|| STANDARD.encode(digest::digest(&digest::SHA256, CSS.as_bytes())));
@@ -27,52 +27,6 @@ struct Message<'a> {
     title: &'a str,
     text: &'a str,
     advice: &'a str,
-}
-
-/// The connect page.
-#[derive(Template)]
-#[template(path = "connect.html")]
-struct Connect<'a> {
-    css: &'a str,
-    page: &'a ConnectForm,
-}
-
-/// What the connect page shows.
-pub struct ConnectForm {
-    /// Where the form goes.
-    pub action: String,
-    /// Why the last try came to nothing.
-    pub notice: Option<String>,
-    /// The clients to choose from.
-    pub clients: Vec<ConnectClient>,
-    /// The name to begin with, where the person may choose one.
-    pub name: Option<String>,
-}
-
-/// A client on the connect page.
-pub struct ConnectClient {
-    /// Its id.
-    pub id: String,
-    /// "Sign in with …".
-    pub name: String,
-    /// Chosen at first.
-    pub checked: bool,
-    /// Scopes that are always asked.
-    pub required: Vec<String>,
-    /// Scopes to tick.
-    pub optional: Vec<ConnectScope>,
-    /// The provider's page about its scopes.
-    pub scopes_docs_url: Option<String>,
-}
-
-/// A scope to tick.
-pub struct ConnectScope {
-    /// The scope.
-    pub value: String,
-    /// What it means.
-    pub label: String,
-    /// Ticked at first.
-    pub checked: bool,
 }
 
 /// How a refusal is shown.
@@ -136,12 +90,7 @@ pub fn message(status: StatusCode, title: &str, text: &str, advice: &str, insecu
     page(status, Message { css: CSS, title, text, advice }.render(), insecure_origins)
 }
 
-/// The connect page. Its form may lead to any https server, and to the local stack's own.
-pub fn connect(form: &ConnectForm, insecure_origins: &[String]) -> Response {
-    page(StatusCode::OK, Connect { css: CSS, page: form }.render(), insecure_origins)
-}
-
-fn page(status: StatusCode, body: askama::Result<String>, insecure_origins: &[String]) -> Response {
+pub(super) fn page(status: StatusCode, body: askama::Result<String>, insecure_origins: &[String]) -> Response {
     let Ok(body) = body else {
         return crate::error::Error::Internal("a page cannot be rendered").into_response();
     };

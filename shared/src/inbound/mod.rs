@@ -2,6 +2,7 @@
 
 pub mod body;
 pub mod caller;
+pub mod connect_form;
 pub mod html;
 pub mod idempotency;
 pub mod openapi;

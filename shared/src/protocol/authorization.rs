@@ -70,31 +70,36 @@ pub struct AuthorizationRequest<'a> {
     pub nonce: Option<&'a Secret<String>>,
     /// Extra parameters of the client and the session; none of them is reserved.
     pub extra: &'a BTreeMap<String, String>,
+    /// Parameters that go by other names at this provider.
+    pub names: &'a BTreeMap<String, String>,
 }
 
 impl AuthorizationRequest<'_> {
     /// The URL to send the browser to. It carries `state`, so it is a secret until the browser has it.
     pub fn url(&self) -> Secret<String> {
         let mut url = self.endpoint.clone();
-        {
-            let mut query = url.query_pairs_mut();
-            query.append_pair("response_type", "code");
-            query.append_pair("client_id", self.client_id);
-            query.append_pair("redirect_uri", self.redirect_uri);
-            if !self.scopes.is_empty() {
-                query.append_pair("scope", &self.scopes.join(self.scope_separator));
-            }
-            query.append_pair("state", self.state.expose());
-            if let Some(challenge) = self.code_challenge {
-                query.append_pair("code_challenge", challenge);
-                query.append_pair("code_challenge_method", super::pkce::METHOD);
-            }
-            if let Some(nonce) = self.nonce {
-                query.append_pair("nonce", nonce.expose());
-            }
-            for (name, value) in self.extra.iter().filter(|(name, _)| !is_reserved(name)) {
-                query.append_pair(name, value);
-            }
+        let mut put = |name: &str, value: &str| {
+            let name = self.names.get(name).map_or(name, String::as_str);
+            url.query_pairs_mut().append_pair(name, value);
+        };
+        put("response_type", "code");
+        put("client_id", self.client_id);
+        put("redirect_uri", self.redirect_uri);
+        if !self.scopes.is_empty() {
+            put("scope", &self.scopes.join(self.scope_separator));
+        }
+        put("state", self.state.expose());
+        if let Some(challenge) = self.code_challenge {
+            put("code_challenge", challenge);
+            put("code_challenge_method", super::pkce::METHOD);
+        }
+        if let Some(nonce) = self.nonce {
+            put("nonce", nonce.expose());
+        }
+        // Neither under its own nor under its other name is a parameter of the flow anybody else's to set.
+        let ours = |name: &str| is_reserved(name) || self.names.values().any(|other| other == name);
+        for (name, value) in self.extra.iter().filter(|(name, _)| !ours(name)) {
+            put(name, value);
         }
         Secret::new(url.into())
     }
@@ -157,6 +162,11 @@ impl AuthorizationResponse {
     /// [`BrowserRefusal::UnknownState`] when it is missing.
     pub fn state(&self) -> Result<&Secret<String>, BrowserRefusal> {
         self.state.as_ref().ok_or(BrowserRefusal::UnknownState)
+    }
+
+    /// Whether it has `state` and nothing else: so our own page sends a browser on when no provider is involved.
+    pub fn is_bare(&self) -> bool {
+        self.code.is_none() && self.error.is_none() && self.iss.is_none() && self.extra.is_empty()
     }
 
     /// RFC 9207 §2.4: simple string comparison, also on error responses; missing is an error where it was promised.
@@ -274,6 +284,7 @@ mod tests {
             code_challenge: Some("ch"),
             nonce: None,
             extra: &[("prompt", "consent"), ("state", "evil")].map(|(n, v)| (n.to_owned(), v.to_owned())).into(),
+            names: &BTreeMap::new(),
         }
         .url();
         assert_eq!(
@@ -281,6 +292,31 @@ mod tests {
             "https://as.example/authorize?tenant=1&response_type=code&client_id=c%26d\
              &redirect_uri=https%3A%2F%2Fbroker.example%2Fcallback%2Fk&scope=read+write&state=st&code_challenge=ch\
              &code_challenge_method=S256&prompt=consent"
+        );
+    }
+
+    #[test]
+    fn a_renamed_parameter_has_its_other_name_alone_and_nobody_else_sets_it() {
+        let texts = |pairs: &[(&str, &str)]| -> BTreeMap<String, String> {
+            pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+        };
+        let url = AuthorizationRequest {
+            endpoint: &Url::parse("https://as.example/authorize").unwrap(),
+            client_id: "c",
+            redirect_uri: "https://broker.example/callback/k",
+            scopes: &["read".to_owned()],
+            scope_separator: ",",
+            state: &Secret::from("st"),
+            code_challenge: None,
+            nonce: None,
+            extra: &texts(&[("audience", "api"), ("app_id", "evil"), ("client_id", "evil")]),
+            names: &texts(&[("client_id", "app_id"), ("scope", "permissions"), ("audience", "aud")]),
+        }
+        .url();
+        assert_eq!(
+            url.expose(),
+            "https://as.example/authorize?response_type=code&app_id=c\
+             &redirect_uri=https%3A%2F%2Fbroker.example%2Fcallback%2Fk&permissions=read&state=st&aud=api"
         );
     }
 

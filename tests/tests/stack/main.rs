@@ -29,6 +29,8 @@ mod fields;
 #[cfg(test)]
 mod flow;
 #[cfg(test)]
+mod forms;
+#[cfg(test)]
 mod imports;
 #[cfg(test)]
 mod interrupted;
@@ -39,6 +41,8 @@ mod made;
 #[cfg(test)]
 mod outages;
 #[cfg(test)]
+mod own_client;
+#[cfg(test)]
 mod pages;
 #[cfg(test)]
 mod races;
@@ -46,6 +50,8 @@ mod races;
 mod raw;
 #[cfg(test)]
 mod reads;
+#[cfg(test)]
+mod reauthorize;
 #[cfg(test)]
 mod recovery;
 #[cfg(test)]
@@ -63,6 +69,8 @@ mod scopes;
 #[cfg(test)]
 mod sessions;
 #[cfg(test)]
+mod shaping;
+#[cfg(test)]
 mod sharing;
 #[cfg(test)]
 mod stored;
@@ -72,6 +80,8 @@ mod suspend;
 mod trials;
 #[cfg(test)]
 mod values;
+#[cfg(test)]
+mod variables;
 
 /// What a test returns.
 type Outcome = anyhow::Result<()>;

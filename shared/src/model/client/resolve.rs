@@ -201,6 +201,11 @@ impl Resolved {
         ];
         join(endpoints.into_iter().flatten().filter_map(|url| origin(url)))
     }
+
+    /// Whether all of them are among these, to which secrets that are already kept were bound.
+    pub fn origins_are_within(&self, bound: &str) -> bool {
+        self.origins().split(BETWEEN).all(|origin| bound.split(BETWEEN).any(|known| known == origin))
+    }
 }
 
 /// Whether a list of origins that was bound to a secret has the origin of this URL.

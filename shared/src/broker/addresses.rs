@@ -1,0 +1,81 @@
+//! Where the values of variables lead a client's requests: checked before anything is sent, and before it is stored.
+
+use std::collections::BTreeMap;
+
+use super::Broker;
+use super::inputs::Wrong;
+use crate::model::client::Client;
+use crate::protocol::template::{self, TemplateError};
+
+/// What stands for a value that is not known yet: a label, a path segment or a word of a query.
+const STAND_IN: &str = "x";
+/// The same for a whole base URL.
+const STAND_IN_URL: &str = "https://x.example";
+
+impl Broker {
+    /// Checks every URL of a client with the values that are known. One whose values are all known must also be one that
+    /// may be reached; of the others only the values are judged.
+    pub(crate) fn check_addresses(&self, client: &Client, known: &BTreeMap<String, String>) -> Vec<Wrong> {
+        let mut wrong: Vec<Wrong> = Vec::new();
+        for text in addresses(client) {
+            let Ok(keys) = template::placeholders(text) else { continue };
+            if !keys.iter().any(|key| known.contains_key(*key)) {
+                continue;
+            }
+            let found = self.check_address(client, text, &keys, known);
+            wrong.extend(found.filter(|found| !wrong.iter().any(|other| other.0 == found.0)));
+        }
+        wrong
+    }
+
+    fn check_address(
+        &self,
+        client: &Client,
+        text: &str,
+        keys: &[&str],
+        known: &BTreeMap<String, String>,
+    ) -> Option<Wrong> {
+        let mut values = BTreeMap::new();
+        let mut complete = true;
+        for key in keys {
+            let value = known.get(*key).cloned().or_else(|| preset(client, key));
+            complete &= value.is_some();
+            let stand_in = if text.starts_with(&format!("{{{key}}}")) { STAND_IN_URL } else { STAND_IN };
+            values.insert((*key).to_owned(), value.unwrap_or_else(|| stand_in.to_owned()));
+        }
+        match template::render_url(text, &values) {
+            Err(TemplateError::Unsafe { key, why }) if known.contains_key(&key) => {
+                Some((key, "unsafe_value", format!("It cannot stand in the address where it is used: {why}.")))
+            }
+            Err(_) => None,
+            Ok(url) if complete => {
+                let refusal = self.outbound().policy().check_url(url.as_str()).err()?;
+                let key = keys.iter().find(|key| known.contains_key(**key))?;
+                Some(((*key).to_owned(), refusal.code(), format!("{refusal}. {}", refusal.advice())))
+            }
+            Ok(_) => None,
+        }
+    }
+}
+
+/// What a variable is when nobody gives it.
+pub(crate) fn preset(client: &Client, key: &str) -> Option<String> {
+    let variable = client.settings.variables.iter().find(|variable| variable.key == key);
+    let of_client = client.settings.values.get(key).cloned();
+    of_client.or_else(|| variable?.default.clone())
+}
+
+/// Every URL of a client that values can stand in.
+fn addresses(client: &Client) -> impl Iterator<Item = &str> {
+    let settings = &client.settings;
+    let single = [
+        settings.authorization_endpoint.as_deref(),
+        settings.token_endpoint.as_deref(),
+        settings.refresh_request.as_ref().and_then(|request| request.url.as_deref()),
+        settings.revocation_endpoint.as_deref(),
+        settings.introspection_endpoint.as_deref(),
+        settings.userinfo_endpoint.as_deref(),
+        settings.api_base_url.as_deref(),
+    ];
+    single.into_iter().flatten().chain(settings.api_origins.iter().map(String::as_str))
+}
