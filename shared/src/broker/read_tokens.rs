@@ -63,7 +63,8 @@ impl Broker {
         let TokensRequest { credentials, min_ttl, purpose, reference } = request;
         let request = TokenRequest { min_ttl, purpose, reference };
         let begun = Instant::now();
-        let reading = Reading { begun: Some(begun), ..Reading::check(caller, &request)? };
+        let mut reading = Reading::check(caller, &request)?;
+        reading.begun = Some(begun);
         match credentials.len() {
             0 => return Err(Error::field("/credentials", "empty", "Name at least one credential.")),
             1..=MAX_CREDENTIALS => {}
