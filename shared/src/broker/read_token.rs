@@ -48,8 +48,9 @@ pub(super) struct Reading<'a> {
     pub(super) project: ProjectId,
     min_ttl: Option<Duration>,
     request: &'a TokenRequest,
-    /// When the call began: refreshes that the function's time limit could cut off are not begun.
-    pub(super) begun: Instant,
+    /// When the call began, where it reads one after the other: refreshes that the function's time limit could cut off
+    /// are not begun.
+    pub(super) begun: Option<Instant>,
 }
 
 /// What a read brings.
@@ -77,7 +78,7 @@ impl<'a> Reading<'a> {
                 return Err(Error::field(pointer, "too_long", "At most 256 characters, no control characters."));
             }
         }
-        Ok(Self { caller, project, min_ttl, request, begun: Instant::now() })
+        Ok(Self { caller, project, min_ttl, request, begun: None })
     }
 }
 
@@ -100,7 +101,7 @@ impl Broker {
         }
         let client = self.client_of_credential(&credential).await?;
 
-        let (min_ttl, begun) = (reading.min_ttl, reading.begun);
+        let (min_ttl, begun) = (reading.min_ttl, reading.begun.unwrap_or_else(Instant::now));
         let (mut credential, prefetched, mut warning) = match need(&credential, self.now(), min_ttl) {
             Need::Serve => (credential, prefetched, None),
             Need::ServeShort => (credential, prefetched, Some("min_ttl_unreachable")),

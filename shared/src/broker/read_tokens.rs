@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use futures::StreamExt as _;
 use serde::Deserialize;
+use tokio::time::Instant;
 use utoipa::ToSchema;
 
 use super::Broker;
@@ -60,7 +61,9 @@ impl Broker {
     pub async fn read_tokens(&self, caller: &Caller, request: TokensRequest) -> Result<Deliveries> {
         let TokensRequest { credentials, min_ttl, purpose, reference } = request;
         let request = TokenRequest { min_ttl, purpose, reference };
-        let reading = Reading::check(caller, &request)?;
+        let begun = Instant::now();
+        let mut reading = Reading::check(caller, &request)?;
+        reading.begun = Some(begun);
         match credentials.len() {
             0 => return Err(Error::field("/credentials", "empty", "Name at least one credential.")),
             1..=MAX_CREDENTIALS => {}
@@ -75,13 +78,13 @@ impl Broker {
         let mut once = credentials.clone();
         once.sort();
         once.dedup();
-        let reads: Vec<_> = once.iter().map(|id| self.read_in_time(&reading, id)).collect();
+        let reads: Vec<_> = once.iter().map(|id| self.read_in_time(&reading, id, begun)).collect();
         let results: Vec<_> = futures::stream::iter(reads).buffered(AT_A_TIME).collect().await;
         Ok(Deliveries { asked: credentials, read: once.into_iter().zip(results).collect() })
     }
 
-    async fn read_in_time(&self, reading: &Reading<'_>, id: &str) -> Result<Delivered> {
-        if reading.begun.elapsed() >= BEGIN_WITHIN {
+    async fn read_in_time(&self, reading: &Reading<'_>, id: &str, begun: Instant) -> Result<Delivered> {
+        if begun.elapsed() >= BEGIN_WITHIN {
             return Err(Error::Refreshing { retry_after: Duration::from_secs(1) });
         }
         let read = self.read_one(reading, id).await;

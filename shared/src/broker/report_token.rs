@@ -89,7 +89,6 @@ impl Broker {
         if ![401, 403].contains(&report.status) {
             return Err(Error::field("/status", "unsupported", "401, or 403: other answers do not refuse a token."));
         }
-        let begun = Instant::now();
         let credential = self.usable_credential(&project, id).await?;
         may_use(caller, &credential)?;
         match credential.status {
@@ -102,7 +101,7 @@ impl Broker {
             let rule = "The generation of a token that was read from here.";
             return Err(Error::field("/generation", "unknown_generation", rule));
         }
-        let reported = self.judge(&credential, &report, begun).await?;
+        let reported = self.judge(&credential, &report).await?;
         telemetry::count("TokenReport", "taken", self.now());
         tracing::info!(
             credential = %credential.id, generation = report.generation, status = report.status,
@@ -111,7 +110,7 @@ impl Broker {
         Ok(reported)
     }
 
-    async fn judge(&self, credential: &Credential, report: &TokenReport, begun: Instant) -> Result<Reported> {
+    async fn judge(&self, credential: &Credential, report: &TokenReport) -> Result<Reported> {
         let generation = credential.generation;
         let verdict = |verdict, finding| Ok(Reported { verdict, finding, generation });
         if generation > report.generation {
@@ -142,7 +141,7 @@ impl Broker {
         if is_fresh(credential, now) || is_early(&client, credential, now) {
             return verdict(ReportVerdict::RejectedWhileFresh, Finding::Classified(advice));
         }
-        match self.refresh_now(&client, credential, Reason::Due, begun).await {
+        match self.refresh_now(&client, credential, Reason::Due, Instant::now()).await {
             Ok(newer) => Ok(Reported {
                 verdict: ReportVerdict::Refreshed,
                 generation: newer.generation,

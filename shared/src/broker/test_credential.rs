@@ -133,6 +133,7 @@ struct Trial<'a> {
     credential: Credential,
     /// Absent: there is none that could be used.
     tokens: Option<TokenSet>,
+    /// Whether there is time for another step counts from here.
     begun: Instant,
     tested: Tested,
 }
@@ -187,7 +188,7 @@ impl Trial<'_> {
     }
 
     async fn renew(&mut self, reason: Reason) -> Result<TokenSet> {
-        self.credential = self.broker.refresh_now(&self.client, &self.credential, reason, self.begun).await?;
+        self.credential = self.broker.refresh_now(&self.client, &self.credential, reason, Instant::now()).await?;
         self.broker.open_tokens(&self.credential).await
     }
 

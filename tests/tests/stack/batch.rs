@@ -64,10 +64,12 @@ async fn every_item_is_what_the_single_call_answers_in_the_order_asked() -> Outc
 
 /// A credential of another project.
 async fn foreign(world: &World) -> anyhow::Result<String> {
-    let other = world.project(json!({ "policies": { "allow_browser_binding": true } })).await?;
+    let other = world.project(json!({})).await?;
+    let settings =
+        ClientSettings { client_id: "theirs".into(), client_secret: Some("secret".into()), ..Default::default() };
+    let client = world.register(settings, json!({ "project": other })).await?;
     let platform = world.caller("platform", json!([other])).await?;
-    let session =
-        json!({ "owner": "ada", "clients": [world.client()], "return_url": grantkeeper_tests::world::RETURN_URL });
+    let session = json!({ "owner": "ada", "clients": [client], "return_url": grantkeeper_tests::world::RETURN_URL });
     let session = platform.post("/v1/connect-sessions", session).await?;
     let browser = grantkeeper_tests::Browser::new();
     let callback = browser.consent(&browser.start(&session.text("/connect_url"), &[]).await?, "ada").await?;

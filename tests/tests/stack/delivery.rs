@@ -3,8 +3,8 @@
 use chrono::Duration;
 use grantkeeper::model::client::ClientSettings as Settings;
 use grantkeeper::model::credential::{Credential, CredentialStatus};
-use grantkeeper::model::ids::{ClientId, CredentialId, ProjectId};
-use grantkeeper::store::{Attempted, StatusChange, Store as _};
+use grantkeeper::model::ids::{ClientId, ProjectId};
+use grantkeeper::store::{Attempted, Replacement, StatusChange, Store as _};
 use grantkeeper_sandbox::{ApiHeader, ClientSettings, TokenResponseShape};
 use grantkeeper_tests::World;
 use http::StatusCode;
@@ -25,11 +25,6 @@ impl Connected {
         Ok(())
     }
 
-    pub(super) async fn stored(&self) -> anyhow::Result<Credential> {
-        let id = CredentialId::parse(&self.id)?;
-        Ok(self.world.store().find_credential(&self.world.stack.project, &id).await?.unwrap())
-    }
-
     pub(super) async fn set_status(&self, status: CredentialStatus) -> Outcome {
         let base = self.stored().await?;
         let change = StatusChange {
@@ -46,15 +41,21 @@ impl Connected {
         Ok(())
     }
 
-    /// What an import with a refresh token alone leaves in the vault: no access token.
+    /// What an import with a refresh token alone leaves behind: a generation without an access token.
     async fn empty_the_access_token(&self) -> Outcome {
+        let base = self.stored().await?;
         let mut document: Value = serde_json::from_str(&self.world.secret(&self.id).await?)?;
-        document["access_token"] = json!("");
+        (document["access_token"], document["generation"]) = (json!(""), json!(base.generation + 1));
         let sdk = aws_sdk_secretsmanager::Client::new(&self.world.stack.engines.sdk_config());
         let prefix = &self.world.stack.broker.config().secret_prefix;
         let name = format!("{prefix}/{}/{}", self.world.stack.project, self.id);
-        let put = sdk.put_secret_value().secret_id(name).client_request_token(self.stored().await?.cur);
+        let version = format!("00000000-0000-4000-8000-{:012}", base.generation);
+        let put = sdk.put_secret_value().secret_id(name).client_request_token(&version);
         put.secret_string(document.to_string()).send().await?;
+        let emptied =
+            Credential { cur: version.clone(), attempt: version, generation: base.generation + 1, ..base.clone() };
+        let replaced = self.world.store().replace_grant(None, &base, &emptied, self.world.stack.broker.now()).await?;
+        assert_eq!(replaced, Replacement::Done);
         Ok(())
     }
 }
@@ -139,7 +140,7 @@ async fn an_access_token_that_is_empty_is_never_served() -> Outcome {
     let it = Connected::usual().await?;
     it.empty_the_access_token().await?;
     let token = it.token(json!({})).await?;
-    assert_eq!((token.status, &token.body["generation"]), (StatusCode::OK, &json!(2)), "{}", token.body);
+    assert_eq!((token.status, &token.body["generation"]), (StatusCode::OK, &json!(3)), "{}", token.body);
     assert!(it.works(&token).await?);
     it.empty_the_access_token().await?;
     it.world.change_at_sandbox("app", json!({ "token_answers": [429] })).await?;

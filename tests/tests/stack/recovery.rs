@@ -23,7 +23,7 @@ use super::Outcome;
 use super::refresh::{Connected, DEAD_ATTEMPT, warning};
 
 impl Connected {
-    async fn stored(&self) -> anyhow::Result<Credential> {
+    pub(super) async fn stored(&self) -> anyhow::Result<Credential> {
         let id = CredentialId::parse(&self.id)?;
         self.world.store().find_credential(&self.world.stack.project, &id).await?.context("the credential")
     }
