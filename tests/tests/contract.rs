@@ -1,10 +1,14 @@
 //! Holds the deployed store and vault, over the AWS SDKs and the embedded engines, to their contracts; and the contracts
 //! to stores and vaults that forget one obligation each, so that a check which no store can fail is found.
 
+#[path = "contract/broken_credentials.rs"]
+mod broken_credentials;
 #[path = "contract/broken_store.rs"]
 mod broken_store;
 #[path = "contract/broken_vault.rs"]
 mod broken_vault;
+#[path = "contract/forgetting.rs"]
+mod forgetting;
 #[path = "contract/store_flaws.rs"]
 mod store_flaws;
 
@@ -58,6 +62,13 @@ async fn the_store_keeps_its_contract() {
     assert_none(&store_contract::run(Arc::clone(&store)).await);
     // Again on the same table: no check minds what another run left.
     assert_none(&store_contract::run(store).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_may_be_forgotten_says_so_in_every_list() {
+    let engines = Engines::start(None).await.unwrap();
+    let (store, sdk) = store(&engines).await.unwrap();
+    forgetting::check(&*store, &sdk).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -99,6 +99,10 @@ fn the_commands_of_the_readme_lead_to_a_call_with_the_delivered_token() {
     assert!(client.contains(r#""status":"active""#), "{client}");
     assert!(client.contains(&format!(r#""redirect_uri":"{}/callback/"#, running.line("ready"))), "{client}");
     assert!(!client.contains("your client secret"), "{client}");
+
+    let report = paste("machine", data.path(), &running);
+    assert_eq!(report.matches(r#""verdict":"passed""#).count(), 6, "{report}");
+    assert!(report.contains(r#""status":200"#) && !report.contains("failed"), "{report}");
 }
 
 #[test]

@@ -14,6 +14,7 @@ use crate::protocol::scope;
 use crate::protocol::token::TokenAnswer;
 use crate::refresh::commit::SCOPE_EXCEEDED;
 use crate::refresh::persist;
+use crate::refresh::suspended::{BY_OWNER, BY_SUPERUSER};
 use crate::refresh::sweep::Work;
 use crate::secret::Secret;
 use crate::vault::Place;
@@ -121,7 +122,7 @@ impl NewGrant<'_> {
             intent: None,
             issued_at: now.timestamp_millis(),
             at_exp: schedule.at_exp,
-            refresh_after: schedule.refresh_after.filter(|_| !aside),
+            refresh_after: schedule.refresh_after,
             fails: 0,
             backoff_until: None,
             written_until: 0,
@@ -138,6 +139,22 @@ impl NewGrant<'_> {
         now: Timestamp,
     ) -> Credential {
         let new = self.credential(base.id.clone(), base.name.clone(), staged, now);
+        // Who switched it off did not mean one grant of it. That the new one is put aside is news for its owner, though.
+        let stays = base.status == CredentialStatus::Suspended
+            && match base.shown_reason() {
+                Some(BY_SUPERUSER) => true,
+                Some(BY_OWNER) => new.status == CredentialStatus::Active,
+                _ => false,
+            };
+        let new = match stays {
+            true => Credential {
+                status: CredentialStatus::Suspended,
+                status_reason: base.shown_reason().map(str::to_owned),
+                suspended_from: Some(CredentialStatus::Active),
+                ..new
+            },
+            false => new,
+        };
         Credential {
             labels: base.labels.clone(),
             external_id: base.external_id.clone(),
@@ -180,10 +197,12 @@ impl Broker {
     ///
     /// # Errors
     /// When vault or store do not take it.
-    pub(crate) async fn end_grant(&self, grant: &NewGrant<'_>, tokens: TokenSet) -> Result<()> {
+    pub(crate) async fn end_grant(&self, grant: &NewGrant<'_>, mut tokens: TokenSet) -> Result<()> {
         if grant.client.settings.revocation_endpoint.is_none() {
             return Ok(());
         }
+        // The client secret that its owner brought is needed to end it.
+        tokens.inputs = grant.inputs.secret.clone();
         let (id, now) = (CredentialId::generate(), self.now());
         let schedule = Schedule { at_exp: None, refresh_after: Some(now.timestamp_millis()) };
         let staged = self.stage_grant(grant.project, &id, (tokens, schedule)).await?;

@@ -19,7 +19,7 @@ use crate::model::principal::Role;
 use crate::model::token_set::TokenSet;
 use crate::refresh::decide::{Need, need, warning};
 use crate::refresh::sweep::Work;
-use crate::refresh::{Reason, WAIT_BUDGET};
+use crate::refresh::{Reason, WAIT_BUDGET, suspended};
 use crate::secret::Secret;
 use crate::telemetry;
 use crate::vault::Place;
@@ -106,7 +106,13 @@ impl Broker {
         let credential = found?.ok_or(Error::NotFound)?;
         may_read(caller, &credential)?;
         if credential.kind == CredentialKind::Raw {
-            return Ok(Reading::Raw(self.read_raw(&credential, prefetched).await?));
+            let raw = self.read_raw(&credential, prefetched).await?;
+            tracing::info!(
+                credential = %credential.id, generation = credential.generation, key = %caller.key.id,
+                user = caller.user.as_deref(), purpose = request.purpose.as_deref(),
+                reference = request.reference.as_deref(), "raw credential read"
+            );
+            return Ok(Reading::Raw(raw));
         }
         let client = self.client_of_credential(&credential).await?;
 
@@ -182,7 +188,7 @@ impl Broker {
     /// Why a credential whose access token has expired cannot be served.
     async fn dead(&self, project: &ProjectId, credential: &Credential) -> Error {
         match credential.status {
-            CredentialStatus::Suspended => Error::Suspended,
+            CredentialStatus::Suspended => suspended(credential),
             CredentialStatus::Revoking | CredentialStatus::Revoked => Error::Revoked,
             CredentialStatus::Active | CredentialStatus::RefreshFailing | CredentialStatus::ReauthorizationRequired => {
                 let reason =
@@ -201,7 +207,7 @@ impl Broker {
 /// A runner reads what its project has; a platform key reads what belongs to the person it acts for.
 fn may_read(caller: &Caller, credential: &Credential) -> Result<()> {
     match credential.status {
-        CredentialStatus::Suspended => return Err(Error::Suspended),
+        CredentialStatus::Suspended => return Err(suspended(credential)),
         CredentialStatus::Revoking | CredentialStatus::Revoked => return Err(Error::Revoked),
         CredentialStatus::Active | CredentialStatus::RefreshFailing | CredentialStatus::ReauthorizationRequired => {}
     }

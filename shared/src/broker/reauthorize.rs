@@ -3,7 +3,7 @@
 use super::Broker;
 use super::new_grant::NewGrant;
 use crate::error::{Error, Result};
-use crate::model::credential::Credential;
+use crate::model::credential::{Credential, CredentialStatus};
 use crate::model::flow::Flow;
 use crate::model::token_set::TokenSet;
 use crate::protocol::token::TokenAnswer;
@@ -24,6 +24,10 @@ impl Broker {
         let base = self.store().find_credential(&flow.project, id).await?.ok_or(Error::Revoked)?;
         if base.is_ended() {
             return Err(Error::Revoked);
+        }
+        // It may have changed hands since the session was opened.
+        if base.owner != flow.owner {
+            return Err(super::find_credential::not_the_owner());
         }
         let tokens = self.open_tokens(&base).await?;
         Ok(Some((base, tokens)))
@@ -97,11 +101,18 @@ impl Broker {
     ) -> Result<Credential> {
         let now = self.now();
         let mut base = base.clone();
+        let mut suspended = false;
         let mut staged = self.stage_grant(&base.project, &base.id, tokens).await?;
         for _ in 0..ROUNDS {
             let floor = self.vault().write_floor();
             let written = floor.map_or(0, |floor| floor.spend(base.written_until, now.timestamp_millis()));
-            let replaced = new.replacing(&base, &staged, written, now);
+            let mut replaced = new.replacing(&base, &staged, written, now);
+            if suspended {
+                replaced.suspended_from = Some(replaced.status);
+                replaced.status = CredentialStatus::Suspended;
+                replaced.status_reason.clone_from(&base.status_reason);
+                replaced.refresh_after = None;
+            }
             match persist(|| self.store().replace_grant(flow, &base, &replaced, now)).await? {
                 Replacement::Done => {
                     return Ok(Credential { fence: base.fence + 1, ..replaced });
@@ -109,10 +120,12 @@ impl Broker {
                 Replacement::Lost => return Err(Error::Internal("the flow was ended while its code was exchanged")),
                 Replacement::Changed => {
                     base = self.store().find_credential(&base.project, &base.id).await?.ok_or(Error::Revoked)?;
-                    if base.is_ended() {
+                    if base.is_ended() || base.owner != new.owner {
                         self.end_grant_quietly(new, staged.tokens).await;
                         return Err(Error::Revoked);
                     }
+                    // Somebody suspended it since the new grant was asked for: it stays so, with the new grant.
+                    suspended = base.status == CredentialStatus::Suspended;
                     staged = self.stage_again(&base, staged).await?;
                 }
             }

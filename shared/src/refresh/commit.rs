@@ -4,7 +4,7 @@ use chrono::Duration;
 
 use super::ask::{Answer, is_usable_type};
 use super::attempt::{CLIENT_REJECTED, Obtained};
-use super::{Engine, LEASE_SECONDS, Step, persist};
+use super::{Engine, LEASE_SECONDS, Step, persist, suspended};
 use crate::error::{Error, Result};
 use crate::model::client::{Client, GrantType};
 use crate::model::credential::{Credential, CredentialStatus, Outcome, Schedule};
@@ -24,7 +24,9 @@ pub(super) const CLIENT_BACKOFF: Duration = Duration::minutes(1);
 const MAX_DOUBTS: u32 = 3;
 /// The `status_reason` of a credential whose provider granted more than was asked.
 pub(crate) const SCOPE_EXCEEDED: &str = "scope_exceeded";
-/// The `status_reason` of such a credential.
+/// The `status_reason` of a credential whose provider issued a token that is not a bearer token.
+pub(crate) const UNUSABLE_TOKEN_TYPE: &str = "unusable_token_type";
+/// The `status_reason` of a credential whose grant was refused, perhaps because an answer was lost.
 const IN_DOUBT: &str = "invalid_grant_in_doubt";
 
 impl Engine {
@@ -40,6 +42,11 @@ impl Engine {
         let now = self.clock.now();
         match answer {
             Answer::Tokens(answer) => self.commit(client, held, acquire, obtained, *answer).await,
+            // There is no grant but the client itself, and a bad client never ends a credential.
+            Answer::GrantRefused if held.grant == GrantType::ClientCredentials => {
+                let refused = Answer::ClientRefused { error: "invalid_grant", status: 400 };
+                Box::pin(self.settle(client, held, acquire, obtained, refused)).await
+            }
             Answer::GrantRefused => self.grant_refused(held, acquire).await,
             // Nothing was spent: it is as if the request had not arrived.
             Answer::Unknown if !obtained.renewal.is_spent_by_use() => {
@@ -150,7 +157,7 @@ impl Engine {
             scope::beyond(&granted_scopes, &known)
         };
         let reason = match (usable, beyond.is_empty()) {
-            (false, _) => Some("unusable_token_type"),
+            (false, _) => Some(UNUSABLE_TOKEN_TYPE),
             (true, false) => Some(SCOPE_EXCEEDED),
             (true, true) => None,
         };
@@ -182,13 +189,13 @@ impl Engine {
                 telemetry::count("Refresh", "committed", now);
                 if let Some(reason) = reason {
                     tracing::warn!(credential = %newer.id, reason, security = true, "put aside after a refresh");
-                    return Err(Error::Suspended);
+                    return Err(suspended(&newer));
                 }
                 tracing::info!(credential = %newer.id, generation = newer.generation, "refreshed");
                 Ok(Step::Refreshed(newer))
             }
             // The staged version stays in the vault: it is the journal of what was received and not committed.
-            Attempted::Refused(Some(other)) if other.status == CredentialStatus::Suspended => Err(Error::Suspended),
+            Attempted::Refused(Some(other)) if other.status == CredentialStatus::Suspended => Err(suspended(&other)),
             // The owner disconnected it meanwhile. Whoever ends the grant finds what was staged and ends that, too.
             Attempted::Refused(Some(other)) if other.is_ended() => Err(Error::Revoked),
             Attempted::Refused(Some(other)) => {

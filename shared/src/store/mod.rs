@@ -114,7 +114,7 @@ pub struct StatusChange {
     pub evidence: Option<Evidence>,
     /// The owner may use the name for another credential.
     pub frees_name: bool,
-    /// The table may forget it after this.
+    /// The table may forget it, and its place in all lists, after this.
     pub forget_after: Option<Timestamp>,
 }
 
@@ -310,12 +310,13 @@ pub trait Store: Send + Sync {
     async fn claim_exchange(&self, flow: &Flow, until: Timestamp, now: Timestamp) -> StoreResult<bool>;
     /// Gives the right back: the code was surely not sent. One winner.
     async fn release_exchange(&self, flow: &Flow) -> StoreResult<bool>;
-    /// Adds the credential and completes the flow that this call is exchanging, in one step.
+    /// Adds the credential, as [`Store::insert_credential`] does, and completes the flow that this call is exchanging, in
+    /// one step.
     async fn complete_flow(&self, flow: &Flow, credential: &Credential, now: Timestamp) -> StoreResult<Completion>;
 
     /// A credential of a project, read consistently.
     async fn find_credential(&self, project: &ProjectId, id: &CredentialId) -> StoreResult<Option<Credential>>;
-    /// Credentials of a project, by id.
+    /// Credentials of a project and those that are shared with it, by id.
     async fn list_credentials(
         &self,
         project: &ProjectId,
@@ -324,16 +325,21 @@ pub trait Store: Send + Sync {
     ) -> StoreResult<Page<Credential>>;
     /// Whether an owner has a credential of this name in a project.
     async fn is_name_taken(&self, project: &ProjectId, owner: &str, name: &str) -> StoreResult<bool>;
-    /// A credential of another project that is shared with this one, read consistently.
+    /// A credential of another project, as long as it is shared with this one; read consistently.
     async fn find_shared_credential(&self, project: &ProjectId, id: &CredentialId) -> StoreResult<Option<Credential>>;
-    /// Adds a credential that came without a flow. `AlreadyExists`: the owner has another one of this name.
+    /// Adds a credential that came without a flow. `AlreadyExists`: the owner has another one of this name. A repeated
+    /// insertion of the same credential is a success. It is due from `refresh_after` if it can be refreshed or is being
+    /// revoked, in the latter case at once where there is no such time. A detached one is in no list and takes no name.
     async fn insert_credential(&self, credential: &Credential) -> StoreResult<()>;
-    /// Changes what people call it and whom it belongs to and nothing else: the refresh record is left alone.
-    /// `AlreadyExists`: the name is taken.
+    /// Changes what people call it, whom it belongs to, its variables and whom it is shared with, and nothing else: the
+    /// refresh record is left alone. `AlreadyExists`: the name is taken. `Changed`: since `old` was read it was renamed,
+    /// given to another owner or ended, or, for a change of `projects`, shared with others. A repetition that finds its
+    /// own change is a success.
     async fn update_credential(&self, old: &Credential, new: &Credential) -> StoreResult<()>;
-    /// Puts a new grant in the place of the one that `base` has, if its generation is still the same, and completes the
-    /// flow that brought it, in one step. Lease and intent end, and the fence rises: a refresh of the old grant that is
-    /// under way is not committed.
+    /// Puts a new grant in the place of the one that `base` has, if generation and owner are still the same and it was
+    /// neither suspended, unsuspended nor ended since, and completes the flow that brought it, in one step. Lease and
+    /// intent end, and the fence rises: a refresh of the old grant that is under way is not committed. What
+    /// [`Store::update_credential`] changes stays, except for the variables. A repeated replacement is `Done`.
     async fn replace_grant(
         &self,
         flow: Option<&Flow>,
@@ -343,9 +349,12 @@ pub trait Store: Send + Sync {
     ) -> StoreResult<Replacement>;
     /// Notes the life of the access token of this generation that was learned. `false`: there is a newer generation.
     async fn learn_lifetime(&self, learned: &Credential) -> StoreResult<bool>;
-    /// Changes the status if it is still that of `base`, whoever refreshes; lease and intent stay.
+    /// Changes the status if it and the owner are still those of `base`, whoever refreshes and whatever the name is by
+    /// now; lease and intent stay, but no refresh is begun or committed where the status forbids it. A name is freed only
+    /// where it is still this credential's. A repetition that finds its own change is `Applied`.
     async fn change_status(&self, base: &Credential, change: &StatusChange) -> StoreResult<Attempted>;
-    /// Keeps an attempt in the place of the one that is [`crate::model::attempt::KEPT`] older.
+    /// Keeps an attempt in the place of the one that is [`crate::model::attempt::KEPT`] older. The table may forget it 90
+    /// days later, so that none outlives its credential for long.
     async fn record_attempt(
         &self,
         project: &ProjectId,

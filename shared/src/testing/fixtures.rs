@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Duration};
 
 use crate::clock::Timestamp;
+use crate::model::attempt::Attempt;
 use crate::model::client::{
     Client, ClientSecret, ClientSettings, CredentialsFrom, GrantType, HeaderScheme, OptionalScope, RefreshFacts, Scopes,
 };
@@ -16,7 +17,7 @@ use crate::model::project::{Policies, Project};
 use crate::model::session::{Binding, Offer, Session};
 use crate::protocol::dialect::{RevocationDialect, TokenRequestDialect, TokenResponseDialect};
 use crate::protocol::token::AuthMethod;
-use crate::store::{AcquireRefresh, CommitRefresh, IdempotencyRecord, Parking, ReleaseRefresh};
+use crate::store::{AcquireRefresh, CommitRefresh, IdempotencyRecord, Parking, ReleaseRefresh, StatusChange};
 use crate::vault::root_key::{Sealed, sha256};
 
 /// The origin of the authorization server of these fixtures.
@@ -315,6 +316,71 @@ pub fn release(leased: &Credential) -> ReleaseRefresh {
         status: CredentialStatus::Active,
         status_reason: None,
         next_due: None,
+    }
+}
+
+/// A credential as it is after another grant took the place of its own, with all changed that a replacement may change;
+/// in no index of due work.
+pub fn replacement(base: &Credential) -> Credential {
+    let (attempt, at) = (unique(), start() + Duration::minutes(5));
+    Credential {
+        status: CredentialStatus::Active,
+        status_reason: None,
+        suspended_from: None,
+        variables: BTreeMap::from([("subdomain".to_owned(), "umbrella".to_owned())]),
+        requested_scopes: vec!["read".to_owned(), "write".to_owned()],
+        granted_scopes: vec!["write".to_owned()],
+        account: Some(Account { issuer: "https://other.example".to_owned(), subject: unique() }),
+        bound_origin: "https://other.example".to_owned(),
+        refreshable: !base.refreshable,
+        granted_at: Some(at),
+        refresh_expires_at: Some(at + Duration::days(60)),
+        learned_lifetime: Some(1_800),
+        generation: base.generation + 1,
+        cur: attempt.clone(),
+        attempt,
+        prev: None,
+        prev_until: None,
+        fence: base.fence + 1,
+        lease: None,
+        intent: None,
+        issued_at: at.timestamp_millis(),
+        at_exp: Some((at + Duration::minutes(30)).timestamp_millis()),
+        refresh_after: None,
+        written_until: at.timestamp_millis() + 600_000,
+        fails: 0,
+        backoff_until: None,
+        ..base.clone()
+    }
+}
+
+/// A change to this status and of nothing else; it takes the credential out of the index of due work.
+pub fn status_change(status: CredentialStatus) -> StatusChange {
+    StatusChange {
+        status,
+        status_reason: None,
+        suspended_from: None,
+        fails: 0,
+        next_due: None,
+        evidence: None,
+        frees_name: false,
+        forget_after: None,
+    }
+}
+
+/// An attempt that failed at this instant.
+pub fn attempt(at: Timestamp) -> Attempt {
+    Attempt {
+        id: unique(),
+        at,
+        purpose: "refresh".to_owned(),
+        outcome: "provider_unavailable".to_owned(),
+        generation: 1,
+        exchanges: vec![serde_json::json!({
+            "request": {"method": "POST", "url": "https://as.example/token", "headers": {}, "body": ""},
+            "answer": {"status": 503, "body": null, "took_ms": 12.5, "odd": [true, -1, [], "\u{1F511}"]},
+        })],
+        diagnosis: Some(serde_json::json!({"code": "provider_unavailable", "advice": ["Try again later."]})),
     }
 }
 

@@ -3,19 +3,25 @@
 //! A store is held to it with [`run`]. A suite that no store can fail proves nothing, so it is also run over stores that
 //! forget one condition each, and has to name the check that finds them (`tests/tests/contract.rs`).
 
+mod attempts;
 mod clients;
 mod commit;
 mod credentials;
 mod due;
+mod due_changes;
 mod exchange;
 mod flows;
+mod grants;
 mod idempotency;
+mod insertion;
 mod keys;
 mod parking;
 mod projects;
 mod refresh;
 mod release;
 mod sessions;
+mod sharing;
+mod status;
 mod steps;
 
 use std::sync::Arc;
@@ -33,11 +39,17 @@ pub fn checks() -> impl Iterator<Item = &'static Check<dyn Store>> {
         flows::CHECKS,
         parking::CHECKS,
         exchange::CHECKS,
+        insertion::CHECKS,
         credentials::CHECKS,
+        sharing::CHECKS,
+        grants::CHECKS,
+        status::CHECKS,
+        attempts::CHECKS,
         refresh::CHECKS,
         commit::CHECKS,
         release::CHECKS,
         due::CHECKS,
+        due_changes::CHECKS,
         idempotency::CHECKS,
     ];
     topics.into_iter().flatten()

@@ -11,7 +11,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use grantkeeper::clock::Timestamp;
 use grantkeeper::model::attempt::Attempt;
 use grantkeeper::model::client::Client;
-use grantkeeper::model::credential::Credential;
+use grantkeeper::model::credential::{Credential, CredentialStatus};
 use grantkeeper::model::flow::{Flow, FlowStatus};
 use grantkeeper::model::ids::{ClientId, CredentialId, FlowId, KeyId, ProjectId, SessionId};
 use grantkeeper::model::principal::ApiKey;
@@ -29,26 +29,28 @@ use super::store_flaws::Flaw;
 
 /// The store with its flaw, in front of the real one.
 pub struct BrokenStore {
-    real: Arc<dyn Store>,
-    sdk: Sdk,
-    table: &'static str,
-    flaw: Flaw,
+    pub(super) real: Arc<dyn Store>,
+    pub(super) sdk: Sdk,
+    pub(super) table: &'static str,
+    pub(super) flaw: Flaw,
     homes: Mutex<HashMap<CredentialId, ProjectId>>,
     looks: AtomicUsize,
+    /// Whose attempts are everybody's.
+    pub(super) anybodys: Mutex<Option<(ProjectId, CredentialId)>>,
 }
 
 impl BrokenStore {
     pub fn new(real: Arc<dyn Store>, sdk: Sdk, table: &'static str, flaw: Flaw) -> Self {
-        Self { real, sdk, table, flaw, homes: Mutex::default(), looks: AtomicUsize::new(0) }
+        Self { real, sdk, table, flaw, homes: Mutex::default(), looks: AtomicUsize::new(0), anybodys: Mutex::default() }
     }
 
-    fn has(&self, flaw: Flaw) -> bool {
+    pub(super) fn has(&self, flaw: Flaw) -> bool {
         self.flaw == flaw
     }
 
     /// What a store that looks first makes of what it found. The other racers look as well before it goes on, so that the
     /// flaw shows however they interleave; outside of a race it waits for half a second.
-    async fn looked(&self, flaw: Flaw, is_free: bool) -> bool {
+    pub(super) async fn looked(&self, flaw: Flaw, is_free: bool) -> bool {
         if !self.has(flaw) {
             return false;
         }
@@ -63,12 +65,12 @@ impl BrokenStore {
     }
 
     /// The project in which a credential was stored.
-    fn home(&self, id: &CredentialId) -> Option<ProjectId> {
+    pub(super) fn home(&self, id: &CredentialId) -> Option<ProjectId> {
         self.homes.lock().unwrap_or_else(PoisonError::into_inner).get(id).cloned()
     }
 
     /// Writes to an item past the store, without any condition.
-    async fn tamper(&self, pk: String, change: &str, status: Option<&str>) -> StoreResult<()> {
+    pub(super) async fn tamper(&self, pk: String, change: &str, status: Option<&str>) -> StoreResult<()> {
         let update = self.sdk.update_item().table_name(self.table).update_expression(change);
         let update = update.key("pk", AttributeValue::S(pk)).key("sk", AttributeValue::S("META".to_owned()));
         let status_value = status.map(|value| [(":status".to_owned(), AttributeValue::S(value.to_owned()))].into());
@@ -90,11 +92,18 @@ impl BrokenStore {
 }
 
 macro_rules! broken {
-    (keeps { $(fn $name:ident($($arg:ident: $type:ty),*) -> $result:ty;)* } forgets { $($forgetful:tt)* }) => {
+    (
+        keeps { $(fn $name:ident($($arg:ident: $type:ty),*) -> $result:ty;)* }
+        forgets_elsewhere { $(fn $other:ident($($argument:ident: $kind:ty),*) -> $outcome:ty;)* }
+        forgets { $($forgetful:tt)* }
+    ) => {
         #[async_trait]
         impl Store for BrokenStore {
             $(async fn $name(&self, $($arg: $type),*) -> StoreResult<$result> {
                 self.real.$name($($arg),*).await
+            })*
+            $(async fn $other(&self, $($argument: $kind),*) -> StoreResult<$outcome> {
+                BrokenStore::$other(self, $($argument),*).await
             })*
             $($forgetful)*
         }
@@ -119,19 +128,36 @@ broken! {
         fn find_flow(project: &ProjectId, id: &FlowId) -> Option<Flow>;
         fn find_flow_by_state(state_hash: &str) -> Option<Flow>;
         fn is_name_taken(project: &ProjectId, owner: &str, name: &str) -> bool;
-        fn record_secret_use(client: &Client, secret: &str, now: Timestamp) -> ();
-        fn find_shared_credential(project: &ProjectId, id: &CredentialId) -> Option<Credential>;
-        fn insert_credential(credential: &Credential) -> ();
-        fn replace_grant(flow: Option<&Flow>, base: &Credential, new: &Credential, now: Timestamp) -> Replacement;
         fn learn_lifetime(learned: &Credential) -> bool;
-        fn change_status(base: &Credential, change: &StatusChange) -> Attempted;
-        fn record_attempt(project: &ProjectId, id: &CredentialId, number: u64, attempt: &Attempt) -> ();
-        fn list_attempts(project: &ProjectId, id: &CredentialId) -> Vec<Attempt>;
         fn finish_idempotent(record: &IdempotencyRecord, answer: &Sealed) -> ();
         fn abandon_idempotent(record: &IdempotencyRecord) -> ();
         fn ping() -> ();
     }
+    forgets_elsewhere {
+        fn find_shared_credential(project: &ProjectId, id: &CredentialId) -> Option<Credential>;
+        fn insert_credential(credential: &Credential) -> ();
+        fn update_credential(old: &Credential, new: &Credential) -> ();
+        fn replace_grant(flow: Option<&Flow>, base: &Credential, new: &Credential, now: Timestamp) -> Replacement;
+        fn change_status(base: &Credential, change: &StatusChange) -> Attempted;
+        fn record_attempt(project: &ProjectId, id: &CredentialId, number: u64, attempt: &Attempt) -> ();
+        fn list_attempts(project: &ProjectId, id: &CredentialId) -> Vec<Attempt>;
+    }
     forgets {
+        async fn record_secret_use(&self, client: &Client, secret: &str, now: Timestamp) -> StoreResult<()> {
+            let place = |client: &Client| client.client_secrets.iter().position(|known| known.id == secret);
+            let found = self.real.find_client(&client.id).await?;
+            if self.has(Flaw::UseForgetsMoves) && found.as_ref().and_then(place) != place(client) {
+                return Ok(());
+            }
+            self.real.record_secret_use(client, secret, now).await?;
+            match self.real.find_client(&client.id).await? {
+                Some(found) if self.has(Flaw::UseIsANewVersion) => {
+                    self.real.update_client(&Client { version: found.version + 1, ..found }).await
+                }
+                _ => Ok(()),
+            }
+        }
+
         async fn insert_project(&self, project: &Project) -> StoreResult<()> {
             match self.real.insert_project(project).await {
                 Err(StoreError::AlreadyExists) if self.has(Flaw::SlugIsNotUnique) => {
@@ -275,27 +301,11 @@ broken! {
         ) -> StoreResult<Page<Credential>> {
             let cursor = cursor.filter(|_| !self.has(Flaw::PagesNeverEnd));
             let mut page = self.real.list_credentials(project, limit, cursor).await?;
+            page.items.retain(|credential| credential.project == *project || !self.has(Flaw::ListForgetsShared));
             if page.next.is_some() && self.has(Flaw::PagesLoseTheirLast) {
                 page.items.pop();
             }
             Ok(page)
-        }
-
-        async fn update_credential(&self, old: &Credential, new: &Credential) -> StoreResult<()> {
-            let mut old = old.clone();
-            if let Some(found) = self.real.find_credential(&old.project, &old.id).await? {
-                if self.looked(Flaw::RenameLooksFirst, found.name == old.name).await {
-                    return self.real.update_credential(&old, new).await.or(Ok(()));
-                }
-                if self.has(Flaw::UpdateForgetsOldName) {
-                    old.name = found.name;
-                }
-            }
-            self.real.update_credential(&old, new).await?;
-            if self.has(Flaw::UpdateDropsLease) {
-                self.tamper(format!("P#{}#C#{}", old.project, old.id), "REMOVE lease, intent", None).await?;
-            }
-            Ok(())
         }
 
         async fn acquire_refresh(
@@ -337,6 +347,11 @@ broken! {
                     }
                     Flaw::CommitForgetsGeneration => commit.base_generation = found.generation,
                     Flaw::CommitForgetsDueTime => commit.next_due = None,
+                    Flaw::CommitForgetsStatus => commit.status = CredentialStatus::Active,
+                    Flaw::CommitRevivesWhatEnded => {
+                        let pk = format!("P#{project}#C#{id}");
+                        self.tamper(pk, "SET #status = :status", Some("active")).await?;
+                    }
                     Flaw::CommitRefusesRepetition if found.attempt == commit.attempt => {
                         return Ok(Attempted::Refused(Some(Box::new(found))));
                     }

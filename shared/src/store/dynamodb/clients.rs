@@ -1,6 +1,7 @@
 //! Clients: one item each, a locator by `client_key`, and pointers in the lists of the projects that may use it.
 
 use super::item::{META, delete, item, key, model, number, project_pk, put_new, put_over, text, update, values};
+use super::keys::serde_time;
 use super::*;
 
 /// The list of the global clients, and the list of all.
@@ -115,8 +116,20 @@ impl DynamoDbStore {
     }
 
     pub(super) async fn record_secret_use(&self, client: &Client, secret: &str, now: Timestamp) -> StoreResult<()> {
-        let Some(index) = client.client_secrets.iter().position(|known| known.id == secret) else {
+        if self.note_secret_use(client, secret, now).await? {
             return Ok(());
+        }
+        // The caller's copy is old, and the secret has another place by now or none.
+        match self.find_client(&client.id).await? {
+            Some(client) => self.note_secret_use(&client, secret, now).await.map(drop),
+            None => Ok(()),
+        }
+    }
+
+    /// `false`: the secret is not in the place where this copy of the client has it.
+    async fn note_secret_use(&self, client: &Client, secret: &str, now: Timestamp) -> StoreResult<bool> {
+        let Some(index) = client.client_secrets.iter().position(|known| known.id == secret) else {
+            return Ok(false);
         };
         let update = self
             .sdk
@@ -124,14 +137,13 @@ impl DynamoDbStore {
             .table_name(&self.table)
             .set_key(Some(key(by_id(&client.id), META.to_owned())))
             .update_expression(format!("SET client_secrets[{index}].last_success_at = :now"))
-            // The list may have moved; then the next success is noted.
             .condition_expression(format!("client_secrets[{index}].id = :id"))
-            .expression_attribute_values(":now", super::item::text(super::keys::serde_time(now)))
-            .expression_attribute_values(":id", super::item::text(secret));
+            .expression_attribute_values(":now", text(serde_time(now)))
+            .expression_attribute_values(":id", text(secret));
         match update.send().await {
-            Ok(_) => Ok(()),
+            Ok(_) => Ok(true),
             Err(error) => match error.as_service_error() {
-                Some(service) if service.is_conditional_check_failed_exception() => Ok(()),
+                Some(service) if service.is_conditional_check_failed_exception() => Ok(false),
                 _ => Err(unavailable(error)),
             },
         }

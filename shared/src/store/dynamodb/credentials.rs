@@ -1,10 +1,12 @@
 //! Credentials: metadata and the refresh record in one item, a pointer in the project's list, a name that is taken.
 
-use super::item::{
-    META, credential_key, credential_pk, delete, item, key, model, name_sk, names, number, project_pk, put_new,
-    put_over, text, update,
-};
+use super::item::{META, credential_key, credential_pk, item, model, name_sk, names, number, project_pk, text, update};
+use super::pointers::{additions, free_name, home, name_key, pointer_key, share, still_shared, take_name};
+use super::refresh::Change;
 use super::*;
+
+/// The fields that people change.
+const CHANGEABLE: [&str; 7] = ["name", "owner", "labels", "external_id", "account_kind", "variables", "projects"];
 
 /// The shard of the index of due work that a credential is in.
 pub(super) fn shard(id: &CredentialId) -> u32 {
@@ -17,29 +19,32 @@ pub(super) fn due_pk(shard: u32) -> String {
     format!("due#{shard:02}")
 }
 
-/// The item of a new credential; in the index of due work when it can be refreshed.
+/// From when a credential has work to be done (Unix milliseconds): its refresh while its status allows one, the end of
+/// its grant at the provider.
+pub(super) fn due_time(credential: &Credential) -> Option<i64> {
+    match credential.status {
+        CredentialStatus::Active | CredentialStatus::RefreshFailing => credential.refresh_after,
+        CredentialStatus::Revoking => {
+            Some(credential.refresh_after.unwrap_or_else(|| credential.created_at.timestamp_millis()))
+        }
+        CredentialStatus::ReauthorizationRequired | CredentialStatus::Suspended | CredentialStatus::Revoked => None,
+    }
+}
+
+/// The item of a new credential.
 pub(super) fn credential_item(credential: &Credential) -> StoreResult<Item> {
     let mut item = item(credential_pk(&credential.project, &credential.id), META.to_owned(), credential)?;
-    if let Some(due_at) = credential.refresh_after {
+    if let Some(due_at) = due_time(credential) {
         item.insert("due_shard".to_owned(), text(due_pk(shard(&credential.id))));
         item.insert("due_at".to_owned(), number(due_at));
     }
     Ok(item)
 }
 
-pub(super) fn pointer_sk(id: &CredentialId) -> String {
-    format!("CRD#{id}")
-}
-
-/// The project that a pointer leads to, when it is not the one it stands in.
-fn home(pointer: &Item) -> Option<ProjectId> {
-    ProjectId::parse(pointer.get("home")?.as_s().ok()?).ok()
-}
-
-fn shared_pointer(project: &ProjectId, credential: &Credential) -> Item {
-    let mut pointer = key(project_pk(project), pointer_sk(&credential.id));
-    pointer.insert("home".to_owned(), text(credential.project.as_str()));
-    pointer
+/// Whether the grant of `new` is, or was until one refresh ago, that of what is stored: then a repeated call meets its
+/// own result.
+pub(super) fn carries(stored: &Credential, new: &Credential) -> bool {
+    stored.attempt == new.attempt || stored.prev.as_ref() == Some(&new.cur)
 }
 
 impl DynamoDbStore {
@@ -64,6 +69,8 @@ impl DynamoDbStore {
         });
         let keys = keys.collect();
         let mut items = self.get_many(keys).await?.into_iter().map(model).collect::<StoreResult<Vec<Credential>>>()?;
+        // What is no longer shared is not shown, even where its pointer is left.
+        items.retain(|credential| credential.is_shared_with(project));
         items.sort_by(|a, b| a.id.cmp(&b.id));
         Ok(Page { items, next })
     }
@@ -73,31 +80,20 @@ impl DynamoDbStore {
         project: &ProjectId,
         id: &CredentialId,
     ) -> StoreResult<Option<Credential>> {
-        let pointer = self.get(project_pk(project), pointer_sk(id)).await?;
+        let pointer = self.get_item(pointer_key(project, id)).await?;
         let Some(home) = pointer.as_ref().and_then(home) else { return Ok(None) };
         let found = self.find_credential(&home, id).await?;
         Ok(found.filter(|credential| credential.projects.contains(project)))
     }
 
     pub(super) async fn insert_credential(&self, credential: &Credential) -> StoreResult<()> {
-        let mut name = key(project_pk(&credential.project), name_sk(&credential.owner, &credential.name));
-        name.insert("credential".to_owned(), text(credential.id.as_str()));
-        let base = put_new(&self.table, credential_item(credential)?)?;
-        let mut writes = vec![base];
-        // A grant that only waits for its end is in no list and takes no name.
-        if !credential.detached {
-            writes.push(put_new(&self.table, name)?);
-            writes.push(put_new(&self.table, key(project_pk(&credential.project), pointer_sk(&credential.id)))?);
-            for project in &credential.projects {
-                writes.push(put_new(&self.table, shared_pointer(project, credential))?);
-            }
-        }
-        match self.transact(writes).await {
+        match self.transact_again(&additions(&self.table, credential)?).await {
             Ok(()) => Ok(()),
             Err(Transaction::Refused(_)) => {
                 // The SDK repeats a call whose answer was lost, and the repetition then meets its own result.
                 let stored = self.find_credential(&credential.project, &credential.id).await?;
-                if stored.is_some() { Ok(()) } else { Err(StoreError::AlreadyExists) }
+                let ours = stored.is_some_and(|stored| carries(&stored, credential));
+                if ours { Ok(()) } else { Err(StoreError::AlreadyExists) }
             }
             Err(Transaction::Contended) => Err(StoreError::Unavailable),
             Err(Transaction::Failed(error)) => Err(error),
@@ -112,52 +108,48 @@ impl DynamoDbStore {
         let item = |credential| -> StoreResult<Item> {
             serde_dynamo::aws_sdk_dynamodb_1::to_item(credential).map_err(|_| StoreError::Corrupt)
         };
-        let (before, changed) = (item(old)?, item(new)?);
-        let mut sets = Vec::new();
-        let mut removes = Vec::new();
-        let mut values = Item::new();
-        for field in ["name", "owner", "labels", "external_id", "account_kind", "variables", "projects"] {
-            // What did not change is left alone: another call may be changing it.
-            if before.get(field) == changed.get(field) {
-                continue;
-            }
-            match changed.get(field).filter(|value| !value.is_null()) {
-                Some(value) => {
-                    sets.push(format!("#{field} = :{field}"));
-                    values.insert(format!(":{field}"), value.clone());
-                }
-                None => removes.push(format!("#{field}")),
-            }
-        }
-        if sets.is_empty() && removes.is_empty() {
+        let (before, wanted) = (item(old)?, item(new)?);
+        // What did not change is left alone: another call may be changing it.
+        let changed: Vec<_> = CHANGEABLE.into_iter().filter(|field| before.get(*field) != wanted.get(*field)).collect();
+        if changed.is_empty() {
             let found = self.find_credential(&old.project, &old.id).await?;
             return found.map(drop).ok_or(StoreError::Changed);
         }
-        let mut change = if sets.is_empty() { String::new() } else { format!("SET {}", sets.join(", ")) };
-        if !removes.is_empty() {
-            change.push_str(&format!(" REMOVE {}", removes.join(", ")));
+        let mut change = Change::new(Item::new());
+        for field in &changed {
+            change.set_or_remove(field, wanted.get(*field).filter(|value| !value.is_null()).cloned());
         }
-        values.insert(":old_name".to_owned(), text(&old.name));
-        values.insert(":old_owner".to_owned(), text(&old.owner));
-        let condition = "attribute_exists(pk) AND #name = :old_name AND #owner = :old_owner";
-        let mut writes = vec![update(&self.table, credential_key(&old.project, &old.id), &change, condition, values)?];
-        for project in new.projects.iter().filter(|project| !old.projects.contains(project)) {
-            writes.push(put_over(&self.table, shared_pointer(project, new))?);
+        change.values.insert(":old_name".to_owned(), text(&old.name));
+        change.values.insert(":old_owner".to_owned(), text(&old.owner));
+        change.values.insert(":revoking".to_owned(), text("revoking"));
+        change.values.insert(":revoked".to_owned(), text("revoked"));
+        // What has ended may have freed its name, and takes none any more.
+        let mut condition =
+            "#name = :old_name AND #owner = :old_owner AND NOT (#status IN (:revoking, :revoked))".to_owned();
+        if changed.contains(&"projects") {
+            condition.push_str(&format!(" AND {}", still_shared(old, &mut change)?));
         }
-        for project in old.projects.iter().filter(|project| !new.projects.contains(project)) {
-            writes.push(delete(&self.table, key(project_pk(project), pointer_sk(&old.id)))?);
+        let base = credential_key(&old.project, &old.id);
+        let mut writes = vec![update(&self.table, base, &change.expression(), &condition, change.values)?];
+        let renamed = Credential { owner: new.owner.clone(), name: new.name.clone(), ..old.clone() };
+        if name_key(old) != name_key(&renamed) {
+            writes.push(take_name(&self.table, &renamed)?);
+            writes.push(free_name(&self.table, old)?);
         }
-        if (&old.owner, &old.name) != (&new.owner, &new.name) {
-            let mut name = key(project_pk(&new.project), name_sk(&new.owner, &new.name));
-            name.insert("credential".to_owned(), text(new.id.as_str()));
-            writes.push(put_new(&self.table, name)?);
-            writes.push(delete(&self.table, key(project_pk(&old.project), name_sk(&old.owner, &old.name)))?);
+        writes.extend(share(&self.table, old, new)?);
+        match self.transact_again(&writes).await {
+            Ok(()) => Ok(()),
+            Err(Transaction::Refused(0)) => {
+                // The SDK repeats a call whose answer was lost, and the repetition then meets its own result.
+                let stored = self.find_credential(&old.project, &old.id).await?.ok_or(StoreError::Changed)?;
+                let stored = item(&stored)?;
+                let ours = changed.iter().all(|field| stored.get(*field) == wanted.get(*field));
+                if ours { Ok(()) } else { Err(StoreError::Changed) }
+            }
+            Err(Transaction::Refused(1)) => Err(StoreError::AlreadyExists),
+            Err(Transaction::Refused(_) | Transaction::Contended) => Err(StoreError::Changed),
+            Err(Transaction::Failed(error)) => Err(error),
         }
-        self.transact(writes).await.map_err(|refusal| match refusal {
-            Transaction::Refused(0) | Transaction::Contended => StoreError::Changed,
-            Transaction::Refused(_) => StoreError::AlreadyExists,
-            Transaction::Failed(error) => error,
-        })
     }
 
     pub(super) async fn list_due(&self, shard: u32, now: Timestamp, limit: u32) -> StoreResult<Vec<Due>> {

@@ -1,17 +1,13 @@
 //! Flows, and their locators by the hash of `state`.
 
 use super::item::{
-    META, flow_pk, forget_after, item, key, model, name_sk, names, number, project_pk, put_new, session_pk, text,
-    update, values,
+    META, flow_pk, forget_after, item, key, model, names, number, put_new, session_pk, text, update, values,
 };
 use super::keys::serde_time;
 use super::*;
 
 /// How long a flow is kept after it began, so that its outcome can be asked (days).
 const KEEP_DAYS: i64 = 7;
-
-/// How often the completion of a flow is tried when other transactions are on the same items.
-const COMPLETE_ROUNDS: u32 = 5;
 
 fn by_state(state_hash: &str) -> String {
     format!("ST#{state_hash}")
@@ -164,35 +160,23 @@ impl DynamoDbStore {
         credential: &Credential,
         now: Timestamp,
     ) -> StoreResult<Completion> {
-        let project = &credential.project;
-        let base = credentials::credential_item(credential)?;
-        let pointer = key(project_pk(project), format!("CRD#{}", credential.id));
-        let mut name = key(project_pk(project), name_sk(&credential.owner, &credential.name));
-        name.insert("credential".to_owned(), text(credential.id.as_str()));
-        // The flow comes first: who lost it is told so, even where the name is taken as well.
-        let writes = vec![
-            self.completion(flow, credential, now)?,
-            put_new(&self.table, name)?,
-            put_new(&self.table, base)?,
-            put_new(&self.table, pointer)?,
-        ];
+        // The flow comes first: who lost it is told so, even where the name, which comes next, is taken as well.
+        let mut writes = vec![self.completion(flow, credential, now)?];
+        writes.extend(pointers::additions(&self.table, credential)?);
         // The code is spent and cannot be exchanged again, so a collision with another transaction is not the end.
-        for _ in 0..COMPLETE_ROUNDS {
-            match self.transact(writes.clone()).await {
-                Ok(()) => return Ok(Completion::Done),
-                // The SDK repeats a call whose answer was lost, and the repetition then meets its own result.
-                Err(Transaction::Refused(0)) => {
-                    let stored = self.find_flow(&flow.project, &flow.id).await?;
-                    let ours = stored.is_some_and(|stored| stored.credential.as_ref() == Some(&credential.id));
-                    return Ok(if ours { Completion::Done } else { Completion::Lost });
-                }
-                Err(Transaction::Refused(1)) => return Ok(Completion::NameTaken),
-                Err(Transaction::Refused(_)) => return Err(StoreError::AlreadyExists),
-                Err(Transaction::Contended) => {}
-                Err(Transaction::Failed(error)) => return Err(error),
+        match self.transact_again(&writes).await {
+            Ok(()) => Ok(Completion::Done),
+            // The SDK repeats a call whose answer was lost, and the repetition then meets its own result.
+            Err(Transaction::Refused(0)) => {
+                let stored = self.find_flow(&flow.project, &flow.id).await?;
+                let ours = stored.is_some_and(|stored| stored.credential.as_ref() == Some(&credential.id));
+                Ok(if ours { Completion::Done } else { Completion::Lost })
             }
+            Err(Transaction::Refused(1)) => Ok(Completion::NameTaken),
+            Err(Transaction::Refused(_)) => Err(StoreError::AlreadyExists),
+            Err(Transaction::Contended) => Err(StoreError::Unavailable),
+            Err(Transaction::Failed(error)) => Err(error),
         }
-        Err(StoreError::Unavailable)
     }
 
     /// Whether the flow that is stored now is as told.

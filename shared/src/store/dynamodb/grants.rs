@@ -1,13 +1,11 @@
 //! What replaces or ends the grant of a credential, whoever refreshes it at the moment.
 
-use super::credentials::{due_pk, pointer_sk, shard};
-use super::item::{META, credential_key, flow_pk, key, name_sk, number, project_pk, put_over, text, update, values};
+use super::credentials::{carries, due_time};
+use super::item::{META, credential_key, flow_pk, key, number, text, update, values};
 use super::keys::serde_time;
+use super::pointers::{forget_pointers, free_name, name_key, still_shared};
 use super::refresh::{Change, REFRESHABLE, attribute, generation, statuses};
 use super::*;
-
-/// How often a replacement is tried when other transactions are on the same items.
-const ROUNDS: u32 = 5;
 
 impl DynamoDbStore {
     pub(super) async fn replace_grant(
@@ -17,7 +15,12 @@ impl DynamoDbStore {
         new: &Credential,
         now: Timestamp,
     ) -> StoreResult<Replacement> {
-        let mut change = Change::new(values([(":base_gen", generation(base.generation)), (":one", number(1))]));
+        let mut change = Change::new(values([
+            (":base_gen", generation(base.generation)),
+            (":base_owner", text(&base.owner)),
+            (":suspended", text("suspended")),
+            (":one", number(1)),
+        ]));
         change.sets.push("#fence = #fence + :one".to_owned());
         change.set("gen", generation(new.generation));
         change.set("attempt", text(&new.attempt));
@@ -39,42 +42,39 @@ impl DynamoDbStore {
         change.set_or_remove("learned_lifetime", new.learned_lifetime.map(|life| number(life.into())));
         change.set_or_remove("at_exp", new.at_exp.map(number));
         change.set_or_remove("refresh_after", new.refresh_after.map(number));
-        change.due(&base.id, new.refresh_after);
+        change.due(&base.id, due_time(new));
         for field in ["prev", "prev_until", "lease", "intent", "backoff_until"] {
             change.remove(field);
         }
-        let alive = "NOT (#status IN (:revoking, :revoked))";
-        change.values.insert(":revoking".to_owned(), text("revoking"));
-        change.values.insert(":revoked".to_owned(), text("revoked"));
-        let condition = format!("#gen = :base_gen AND {alive}");
-        let credential = update(
-            &self.table,
-            credential_key(&base.project, &base.id),
-            &change.expression(),
-            &condition,
-            change.values,
-        )?;
+        // Who suspended it, ended it or gave it to another owner since it was read did not know of the new grant.
+        let status = if base.status == CredentialStatus::Suspended {
+            "#status = :suspended"
+        } else {
+            change.values.insert(":revoking".to_owned(), text("revoking"));
+            change.values.insert(":revoked".to_owned(), text("revoked"));
+            "NOT (#status IN (:suspended, :revoking, :revoked))"
+        };
+        let condition = format!("#gen = :base_gen AND #owner = :base_owner AND {status}");
+        let base_key = credential_key(&base.project, &base.id);
+        let credential = update(&self.table, base_key, &change.expression(), &condition, change.values)?;
         let mut writes = vec![credential];
         if let Some(flow) = flow {
-            writes.insert(0, self.completion(flow, new, now)?);
+            writes.insert(0, self.completion(flow, base, now)?);
         }
-        for _ in 0..ROUNDS {
-            match self.transact(writes.clone()).await {
-                Ok(()) => return Ok(Replacement::Done),
-                Err(Transaction::Refused(position)) => {
-                    // The SDK repeats a call whose answer was lost, and the repetition then meets its own result.
-                    let stored = self.find_credential(&base.project, &base.id).await?;
-                    return Ok(match stored {
-                        Some(stored) if stored.attempt == new.attempt => Replacement::Done,
-                        _ if flow.is_some() && position == 0 => Replacement::Lost,
-                        _ => Replacement::Changed,
-                    });
-                }
-                Err(Transaction::Contended) => {}
-                Err(Transaction::Failed(error)) => return Err(error),
+        match self.transact_again(&writes).await {
+            Ok(()) => Ok(Replacement::Done),
+            Err(Transaction::Refused(position)) => {
+                // The SDK repeats a call whose answer was lost, and the repetition then meets its own result.
+                let stored = self.find_credential(&base.project, &base.id).await?;
+                Ok(match stored {
+                    Some(stored) if carries(&stored, new) => Replacement::Done,
+                    _ if flow.is_some() && position == 0 => Replacement::Lost,
+                    _ => Replacement::Changed,
+                })
             }
+            Err(Transaction::Contended) => Err(StoreError::Unavailable),
+            Err(Transaction::Failed(error)) => Err(error),
         }
-        Err(StoreError::Unavailable)
     }
 
     pub(super) async fn learn_lifetime(&self, learned: &Credential) -> StoreResult<bool> {
@@ -112,80 +112,95 @@ impl DynamoDbStore {
     }
 
     pub(super) async fn change_status(&self, base: &Credential, wanted: &StatusChange) -> StoreResult<Attempted> {
-        let mut change = Change::new(values([(":before", attribute(base.status)?)]));
+        let mut change =
+            Change::new(values([(":before", attribute(base.status)?), (":base_owner", text(&base.owner))]));
         change.set("status", attribute(wanted.status)?);
         change.set("fails", number(wanted.fails.into()));
         change.set_or_remove("status_reason", wanted.status_reason.as_ref().map(text));
         change.set_or_remove("suspended_from", wanted.suspended_from.map(attribute).transpose()?);
         change.set_or_remove("evidence", wanted.evidence.as_ref().map(attribute).transpose()?);
-        change.set_or_remove("due_shard", wanted.next_due.map(|_| text(due_pk(shard(&base.id)))));
-        change.set_or_remove("due_at", wanted.next_due.map(number));
+        change.due(&base.id, wanted.next_due);
         if let Some(at) = wanted.forget_after {
             change.set("delete_after", number(at.timestamp()));
         }
-        let condition = "#status = :before";
         let attempted = if (wanted.frees_name || wanted.forget_after.is_some()) && !base.detached {
-            self.change_with_pointers(base, change, condition, wanted).await?
+            self.change_with_pointers(base, &change, wanted).await?
         } else {
-            self.attempt(&base.project, &base.id, &change, condition).await?
+            self.attempt(&base.project, &base.id, &change, STILL).await?
         };
         Ok(match attempted {
             // A repetition that meets its own result is success.
-            Attempted::Refused(Some(old)) if old.status == wanted.status && old.evidence == wanted.evidence => {
-                Attempted::Applied(old)
-            }
+            Attempted::Refused(Some(old)) if is_as_wanted(&old, base, wanted) => Attempted::Applied(old),
             other => other,
         })
     }
 
-    /// The status, and with it the name that is taken and the pointer in the list.
+    /// The status, and with it the name that is taken and the pointers in lists.
     async fn change_with_pointers(
         &self,
         base: &Credential,
-        mut change: Change,
-        condition: &str,
+        change: &Change,
         wanted: &StatusChange,
     ) -> StoreResult<Attempted> {
-        change.values.insert(":old_name".to_owned(), text(&base.name));
-        change.values.insert(":old_owner".to_owned(), text(&base.owner));
-        let condition = format!("{condition} AND #name = :old_name AND #owner = :old_owner");
-        let base_key = credential_key(&base.project, &base.id);
-        let mut writes = vec![update(&self.table, base_key, &change.expression(), &condition, change.values)?];
-        if wanted.frees_name {
-            let name = key(project_pk(&base.project), name_sk(&base.owner, &base.name));
-            writes.push(delete_own(&self.table, name, base)?);
-        }
-        if let Some(at) = wanted.forget_after {
-            let mut pointer = key(project_pk(&base.project), pointer_sk(&base.id));
-            pointer.insert("delete_after".to_owned(), number(at.timestamp()));
-            writes.push(put_over(&self.table, pointer)?);
-        }
+        // A new name or another project to share with does not keep it from ending: each round ends what is there now.
+        let mut current = base.clone();
         for _ in 0..ROUNDS {
-            match self.transact(writes.clone()).await {
-                Ok(()) => {
-                    let stored = self.find_credential(&base.project, &base.id).await?;
-                    return Ok(Attempted::Applied(Box::new(stored.ok_or(StoreError::Changed)?)));
+            let writes = self.with_pointers(&current, change.clone(), wanted).await?;
+            let outcome = self.transact_again(&writes).await;
+            let stored = self.find_credential(&base.project, &base.id).await?;
+            match (outcome, stored) {
+                (Ok(()), stored) => return Ok(Attempted::Applied(Box::new(stored.ok_or(StoreError::Changed)?))),
+                (Err(Transaction::Refused(_)), Some(stored))
+                    if stored.status == base.status && stored.owner == base.owner =>
+                {
+                    current = stored;
                 }
-                Err(Transaction::Refused(_)) => {
-                    let stored = self.find_credential(&base.project, &base.id).await?;
-                    return Ok(Attempted::Refused(stored.map(Box::new)));
-                }
-                Err(Transaction::Contended) => {}
-                Err(Transaction::Failed(error)) => return Err(error),
+                (Err(Transaction::Refused(_)), stored) => return Ok(Attempted::Refused(stored.map(Box::new))),
+                (Err(Transaction::Contended), _) => return Err(StoreError::Unavailable),
+                (Err(Transaction::Failed(error)), _) => return Err(error),
             }
         }
         Err(StoreError::Unavailable)
     }
+
+    async fn with_pointers(
+        &self,
+        current: &Credential,
+        mut change: Change,
+        wanted: &StatusChange,
+    ) -> StoreResult<Vec<TransactWriteItem>> {
+        let mut condition = STILL.to_owned();
+        let mut beside = Vec::new();
+        if wanted.frees_name {
+            change.values.insert(":old_name".to_owned(), text(&current.name));
+            condition.push_str(" AND #name = :old_name");
+            // A name that was freed before may be another credential's by now.
+            let taken = self.get_item(name_key(current)).await?;
+            let by = taken.as_ref().and_then(|taken| taken.get("credential")?.as_s().ok());
+            if by.is_some_and(|by| by == current.id.as_str()) {
+                beside.push(free_name(&self.table, current)?);
+            }
+        }
+        if let Some(at) = wanted.forget_after {
+            condition.push_str(&format!(" AND {}", still_shared(current, &mut change)?));
+            beside.extend(forget_pointers(&self.table, current, at)?);
+        }
+        let base_key = credential_key(&current.project, &current.id);
+        let mut writes = vec![update(&self.table, base_key, &change.expression(), &condition, change.values)?];
+        writes.extend(beside);
+        Ok(writes)
+    }
 }
 
-/// A delete of a name that this credential took, and of no other's; it may have been freed before.
-fn delete_own(table: &str, name: Item, base: &Credential) -> StoreResult<TransactWriteItem> {
-    let delete = aws_sdk_dynamodb::types::Delete::builder()
-        .table_name(table)
-        .set_key(Some(name))
-        .condition_expression("attribute_not_exists(pk) OR credential = :credential")
-        .expression_attribute_values(":credential", text(base.id.as_str()))
-        .build()
-        .map_err(|_| StoreError::Corrupt)?;
-    Ok(TransactWriteItem::builder().delete(delete).build())
+/// That a status was not changed, and the credential not given to another owner, since it was read.
+const STILL: &str = "#status = :before AND #owner = :base_owner";
+
+/// Whether a change of status was made, as far as the credential shows.
+fn is_as_wanted(stored: &Credential, base: &Credential, wanted: &StatusChange) -> bool {
+    stored.owner == base.owner
+        && stored.status == wanted.status
+        && stored.status_reason == wanted.status_reason
+        && stored.suspended_from == wanted.suspended_from
+        && stored.fails == wanted.fails
+        && stored.evidence == wanted.evidence
 }

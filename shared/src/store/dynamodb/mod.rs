@@ -8,6 +8,7 @@ mod grants;
 mod idempotency;
 mod item;
 mod keys;
+mod pointers;
 mod projects;
 mod refresh;
 mod sessions;
@@ -22,6 +23,9 @@ use aws_sdk_dynamodb::types::{AttributeValue, TransactWriteItem};
 
 use super::*;
 use item::key;
+
+/// How often a transaction is tried when others are on the same items.
+const ROUNDS: u32 = 5;
 
 type Item = HashMap<String, AttributeValue>;
 
@@ -39,7 +43,11 @@ impl DynamoDbStore {
     }
 
     async fn get(&self, pk: String, sk: String) -> StoreResult<Option<Item>> {
-        let read = self.sdk.get_item().table_name(&self.table).set_key(Some(key(pk, sk))).consistent_read(true);
+        self.get_item(key(pk, sk)).await
+    }
+
+    async fn get_item(&self, key: Item) -> StoreResult<Option<Item>> {
+        let read = self.sdk.get_item().table_name(&self.table).set_key(Some(key)).consistent_read(true);
         Ok(read.send().await.map_err(unavailable)?.item)
     }
 
@@ -115,6 +123,18 @@ impl DynamoDbStore {
             }
         }
         Err(Transaction::Failed(unavailable(error)))
+    }
+
+    /// Writes all or nothing, once more when others were on the items: the conditions then judge what those left. For
+    /// calls behind which something was spent that cannot be had again.
+    async fn transact_again(&self, writes: &[TransactWriteItem]) -> Result<(), Transaction> {
+        for _ in 0..ROUNDS {
+            match self.transact(writes.to_vec()).await {
+                Err(Transaction::Contended) => {}
+                outcome => return outcome,
+            }
+        }
+        Err(Transaction::Contended)
     }
 }
 

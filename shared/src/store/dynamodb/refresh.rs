@@ -20,6 +20,7 @@ pub(super) fn attribute<T: serde::Serialize>(value: T) -> StoreResult<AttributeV
 }
 
 /// A change under construction: `SET` and `REMOVE` lists with their values.
+#[derive(Clone)]
 pub(super) struct Change {
     pub(super) sets: Vec<String>,
     removes: Vec<String>,
@@ -53,11 +54,9 @@ impl Change {
     }
 
     pub(super) fn expression(&self) -> String {
-        let mut expression = format!("SET {}", self.sets.join(", "));
-        if !self.removes.is_empty() {
-            expression.push_str(&format!(" REMOVE {}", self.removes.join(", ")));
-        }
-        expression
+        let clauses = [("SET", &self.sets), ("REMOVE", &self.removes)];
+        let clauses = clauses.into_iter().filter(|(_, fields)| !fields.is_empty());
+        clauses.map(|(verb, fields)| format!("{verb} {}", fields.join(", "))).collect::<Vec<_>>().join(" ")
     }
 }
 
@@ -221,7 +220,10 @@ pub(super) fn generation(value: u64) -> AttributeValue {
     AttributeValue::N(value.to_string())
 }
 
+/// Whether a call meets the lease that it took itself. A status that forbids a refresh came after it: then nothing must
+/// be sent any more.
 fn is_ours(old: &Credential, acquire: &AcquireRefresh) -> bool {
-    old.lease.as_ref().is_some_and(|lease| lease.owner == acquire.owner)
+    matches!(old.status, CredentialStatus::Active | CredentialStatus::RefreshFailing)
+        && old.lease.as_ref().is_some_and(|lease| lease.owner == acquire.owner)
         && old.intent.as_ref().is_some_and(|intent| intent.attempt == acquire.attempt)
 }

@@ -1,10 +1,13 @@
 //! Clients.
 
+use chrono::Duration;
+
 use super::steps::{ensure_listed, found, walk};
+use crate::clock::Timestamp;
 use crate::model::client::Client;
 use crate::model::ids::{ClientId, ProjectId};
 use crate::store::{Store, StoreError};
-use crate::testing::fixtures;
+use crate::testing::fixtures::{self, start};
 use crate::testing::suite::{Broken, Held, checks, ensure, ensure_eq, one_winner, race, racers};
 
 checks!(dyn Store:
@@ -17,6 +20,9 @@ checks!(dyn Store:
     an_update_replaces_the_version_before,
     an_update_of_another_version_is_refused,
     of_racing_updates_of_a_client_one_wins,
+    a_use_of_a_secret_is_noted_and_the_version_stays,
+    a_use_of_a_secret_that_moved_is_noted,
+    a_use_of_a_secret_that_is_gone_does_nothing,
     a_client_is_listed_for_its_project_only,
     a_global_client_is_listed_for_every_project,
     a_shared_client_is_listed_where_it_is_shared,
@@ -132,6 +138,59 @@ async fn of_racing_updates_of_a_client_one_wins(store: &dyn Store) -> Held {
     });
     let winner = one_winner(race(&updates, |update| store.update_client(update)).await, |()| true)?;
     ensure_eq!(store.find_client(&client.id).await?.as_ref(), updates.get(winner), "the client");
+    Ok(())
+}
+
+/// The use of a client's secrets: when each worked last, in their order.
+async fn uses(store: &dyn Store, client: &Client) -> Result<Vec<Option<Timestamp>>, Broken> {
+    let client = found(store.find_client(&client.id).await?, "the client")?;
+    Ok(client.client_secrets.into_iter().map(|secret| secret.last_success_at).collect())
+}
+
+/// A client with another secret before the one that it had.
+fn rotated(client: &Client) -> Client {
+    let mut rotated = client.clone();
+    rotated.version += 1;
+    rotated.client_secrets.splice(0..0, fixtures::client(None).client_secrets);
+    rotated
+}
+
+fn secret(client: &Client) -> Result<&str, Broken> {
+    Ok(&found(client.client_secrets.first(), "the secret")?.id)
+}
+
+async fn a_use_of_a_secret_is_noted_and_the_version_stays(store: &dyn Store) -> Held {
+    let mut client = inserted(store, Some(&ProjectId::generate())).await?;
+    for seconds in [1, 2] {
+        let at = start() + Duration::seconds(seconds);
+        store.record_secret_use(&client, secret(&client)?, at).await?;
+        for known in &mut client.client_secrets {
+            known.last_success_at = Some(at);
+        }
+        ensure_eq!(store.find_client(&client.id).await?.as_ref(), Some(&client), "the client");
+    }
+    Ok(())
+}
+
+async fn a_use_of_a_secret_that_moved_is_noted(store: &dyn Store) -> Held {
+    let old = inserted(store, Some(&ProjectId::generate())).await?;
+    store.update_client(&rotated(&old)).await?;
+    store.record_secret_use(&old, secret(&old)?, start()).await?;
+    ensure_eq!(uses(store, &old).await?, [None, Some(start())], "the use of the new secret and of the old one");
+    Ok(())
+}
+
+async fn a_use_of_a_secret_that_is_gone_does_nothing(store: &dyn Store) -> Held {
+    let old = inserted(store, Some(&ProjectId::generate())).await?;
+    let mut new = rotated(&old);
+    new.client_secrets.truncate(1);
+    store.update_client(&new).await?;
+    store.record_secret_use(&old, secret(&old)?, start()).await?;
+    store.record_secret_use(&new, &fixtures::unique(), start()).await?;
+    ensure_eq!(store.find_client(&old.id).await?.as_ref(), Some(&new), "the client without the secret");
+    store.delete_client(&new).await?;
+    store.record_secret_use(&new, secret(&new)?, start()).await?;
+    ensure_eq!(store.find_client(&old.id).await?, None, "the deleted client");
     Ok(())
 }
 

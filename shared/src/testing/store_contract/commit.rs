@@ -12,6 +12,7 @@ use crate::testing::suite::{Broken, Held, checks, ensure_eq};
 checks!(dyn Store:
     a_commit_is_the_next_generation,
     a_commit_after_failures_clears_them,
+    a_commit_can_suspend,
     a_late_commit_that_nobody_overtook_is_applied,
     a_repeated_commit_is_applied_once,
     no_commit_under_an_older_fence,
@@ -35,8 +36,8 @@ async fn commit_refused(store: &dyn Store, before: &Credential, commit: &CommitR
 /// What a credential is after a commit.
 fn with_tokens(before: &Credential, commit: &CommitRefresh) -> Credential {
     Credential {
-        status: CredentialStatus::Active,
-        status_reason: None,
+        status: commit.status,
+        status_reason: commit.status_reason.clone(),
         granted_scopes: commit.granted_scopes.clone(),
         generation: commit.base_generation + 1,
         attempt: commit.attempt.clone(),
@@ -85,6 +86,18 @@ async fn a_commit_after_failures_clears_them(store: &dyn Store) -> Held {
     let again = acquire(store, &failing, &fixtures::acquire(&failing, start())).await?;
     let commit = fixtures::commit(&again, start());
     ensure_eq!(committed(store, &again, &commit).await?, with_tokens(&again, &commit), "the item");
+    Ok(())
+}
+
+async fn a_commit_can_suspend(store: &dyn Store) -> Held {
+    let before = leased(store).await?;
+    let commit = CommitRefresh {
+        status: CredentialStatus::Suspended,
+        status_reason: Some("scopes_widened".to_owned()),
+        ..fixtures::commit(&before, start())
+    };
+    let suspended = Credential { suspended_from: Some(CredentialStatus::Active), ..with_tokens(&before, &commit) };
+    ensure_eq!(committed(store, &before, &commit).await?, suspended, "the item");
     Ok(())
 }
 

@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use super::steps::{acquire, credential, credential_of, ensure_listed, reread_credential, store_credential, walk};
+use super::steps::{
+    acquire, credential, credential_of, ensure_listed, listed, name_is_taken, reread_credential, store_credential,
+};
 use crate::model::credential::{AccountKind, Credential};
-use crate::model::ids::{CredentialId, ProjectId};
+use crate::model::ids::ProjectId;
 use crate::store::{Store, StoreError};
 use crate::testing::fixtures::{self, start};
-use crate::testing::suite::{Broken, Held, checks, ensure, ensure_eq, one_winner, race, racers};
+use crate::testing::suite::{Held, checks, ensure, ensure_eq, one_winner, race, racers};
 
 checks!(dyn Store:
     an_unknown_credential_is_not_found,
@@ -15,6 +17,7 @@ checks!(dyn Store:
     credentials_of_a_project_are_listed_by_id,
     a_name_is_taken_by_its_owner_in_its_project,
     an_update_renames_and_relabels,
+    an_update_gives_it_to_another_owner,
     an_update_leaves_the_refresh_record_alone,
     a_rename_frees_the_old_name,
     a_rename_to_a_taken_name_is_refused,
@@ -44,11 +47,6 @@ async fn a_credential_is_not_found_under_another_project(store: &dyn Store) -> H
     Ok(())
 }
 
-async fn listed(store: &dyn Store, project: &ProjectId, limit: u32) -> Result<Vec<CredentialId>, Broken> {
-    let page = |cursor: Option<String>| async move { store.list_credentials(project, limit, cursor.as_deref()).await };
-    Ok(walk(limit, page).await?.into_iter().map(|credential| credential.id).collect())
-}
-
 async fn credentials_of_a_project_are_listed_by_id(store: &dyn Store) -> Held {
     let project = ProjectId::generate();
     ensure_eq!(listed(store, &project, 1).await?, [], "the credentials of an empty project");
@@ -64,10 +62,6 @@ async fn credentials_of_a_project_are_listed_by_id(store: &dyn Store) -> Held {
         ensure_eq!(listed.len(), ids.len(), "how many are listed");
     }
     Ok(())
-}
-
-async fn name_is_taken(store: &dyn Store, credential: &Credential) -> Result<bool, Broken> {
-    Ok(store.is_name_taken(&credential.project, &credential.owner, &credential.name).await?)
 }
 
 async fn a_name_is_taken_by_its_owner_in_its_project(store: &dyn Store) -> Held {
@@ -91,6 +85,7 @@ fn renamed(credential: &Credential, name: &str) -> Credential {
         labels: BTreeMap::from([("team".to_owned(), "red".to_owned())]),
         external_id: None,
         account_kind: AccountKind::Integration,
+        variables: BTreeMap::from([("region".to_owned(), "eu".to_owned())]),
         ..credential.clone()
     }
 }
@@ -106,6 +101,18 @@ async fn an_update_renames_and_relabels(store: &dyn Store) -> Held {
     Ok(())
 }
 
+async fn an_update_gives_it_to_another_owner(store: &dyn Store) -> Held {
+    let old = credential(store).await?;
+    let new = Credential { owner: fixtures::unique(), ..old.clone() };
+    store.update_credential(&old, &new).await?;
+    ensure_eq!(reread_credential(store, &old).await?, new, "the credential");
+    ensure!(name_is_taken(store, &new).await?, "the name is not taken by the new owner");
+    ensure!(!name_is_taken(store, &old).await?, "the name is still taken by the old owner");
+    let late = store.update_credential(&old, &renamed(&old, &old.name)).await;
+    ensure_eq!(late, Err(StoreError::Changed), "an update for the old owner");
+    Ok(())
+}
+
 async fn an_update_leaves_the_refresh_record_alone(store: &dyn Store) -> Held {
     let old = credential(store).await?;
     // Between the read and the update a worker takes the lease; the update knows nothing of it.
@@ -115,6 +122,8 @@ async fn an_update_leaves_the_refresh_record_alone(store: &dyn Store) -> Held {
     new.generation += 7;
     store.update_credential(&old, &new).await?;
     ensure_eq!(reread_credential(store, &old).await?, renamed(&leased, "Renamed"), "the credential");
+    // The SDK repeats a call whose answer was lost.
+    store.update_credential(&old, &new).await?;
     Ok(())
 }
 

@@ -29,21 +29,21 @@ const PAUSE: Pause = Pause::from_millis(50);
 
 /// An instant of the years before 2000 that hardly another check has. Long before everything else in a table, it comes
 /// early in the index however much is due.
-fn long_ago() -> Result<Timestamp, Broken> {
+pub(super) fn long_ago() -> Result<Timestamp, Broken> {
     let random = u64::try_from(uuid::Uuid::new_v4().as_u128() % 900_000_000_000)?;
     found(DateTime::from_timestamp_millis(i64::try_from(random)?), "an instant")
 }
 
-fn ms(at: Timestamp, plus: i64) -> i64 {
+pub(super) fn ms(at: Timestamp, plus: i64) -> i64 {
     at.timestamp_millis() + plus
 }
 
-fn later(at: Timestamp, plus: i64) -> Timestamp {
+pub(super) fn later(at: Timestamp, plus: i64) -> Timestamp {
     at + chrono::Duration::milliseconds(plus)
 }
 
 /// A stored credential that is due at this time.
-async fn due_at(store: &dyn Store, at_ms: i64) -> Result<Credential, Broken> {
+pub(super) async fn due_at(store: &dyn Store, at_ms: i64) -> Result<Credential, Broken> {
     let credential = Credential { refresh_after: Some(at_ms), ..credential_of(&ProjectId::generate()) };
     store_credential(store, &credential).await?;
     Ok(credential)
@@ -64,7 +64,12 @@ async fn look(store: &dyn Store, of: &[Credential], now: Timestamp) -> Result<Ve
 }
 
 /// Looks until these generations of one credential are listed, all shards taken together.
-async fn ensure_listed(store: &dyn Store, credential: &Credential, now: Timestamp, generations: &[u64]) -> Held {
+pub(super) async fn ensure_listed(
+    store: &dyn Store,
+    credential: &Credential,
+    now: Timestamp,
+    generations: &[u64],
+) -> Held {
     let mut listed = Vec::new();
     for _ in 0..LOOKS {
         let shards = look(store, std::slice::from_ref(credential), now).await?;
@@ -130,7 +135,7 @@ async fn no_more_than_the_limit_is_listed(store: &dyn Store) -> Held {
 }
 
 /// A credential that is due, and leased since.
-async fn leased_when_due(store: &dyn Store, at: Timestamp) -> Result<Credential, Broken> {
+pub(super) async fn leased_when_due(store: &dyn Store, at: Timestamp) -> Result<Credential, Broken> {
     let credential = due_at(store, ms(at, 0)).await?;
     acquire(store, &credential, &fixtures::acquire(&credential, at)).await
 }

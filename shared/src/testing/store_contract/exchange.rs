@@ -2,14 +2,13 @@
 
 use chrono::Duration;
 
-use super::steps::{claim, exchanging, found, park, parked, pending, reread, session, start_in};
+use super::steps::{claim, ensure_absent, exchanging, exchanging_of, found, parked, pending, reread, session};
 use crate::model::credential::Credential;
 use crate::model::flow::{Flow, FlowStatus};
 use crate::model::ids::ProjectId;
-use crate::model::session::Session;
 use crate::store::{Completion, Store};
 use crate::testing::fixtures::{self, start};
-use crate::testing::suite::{Broken, Held, RACERS, checks, ensure, ensure_eq, one_winner, race, racers};
+use crate::testing::suite::{Held, RACERS, checks, ensure, ensure_eq, one_winner, race, racers};
 
 checks!(dyn Store:
     an_exchange_is_claimed_with_its_end,
@@ -114,15 +113,6 @@ async fn a_completed_flow_has_its_credential_and_no_code(store: &dyn Store) -> H
     Ok(())
 }
 
-/// Checks that nothing of a credential was written.
-async fn ensure_absent(store: &dyn Store, credential: &Credential) -> Held {
-    let found = store.find_credential(&credential.project, &credential.id).await?;
-    ensure_eq!(found, None, "the credential");
-    let listed = store.list_credentials(&credential.project, 100, None).await?.items;
-    ensure!(listed.iter().all(|other| other.id != credential.id), "the credential is listed");
-    Ok(())
-}
-
 async fn only_the_flow_that_is_exchanged_is_completed(store: &dyn Store) -> Held {
     let failed = exchanging(store).await?;
     store.fail_flow(&failed, FlowStatus::Exchanging, "invalid_grant", start()).await?;
@@ -157,13 +147,6 @@ async fn of_racing_completions_one_is_done(store: &dyn Store) -> Held {
     let late = store.complete_flow(&flow, &late, start()).await?;
     ensure_eq!(late, Completion::Lost, "the outcome of a late completion");
     Ok(())
-}
-
-/// A flow of the same project and owner that is being exchanged.
-async fn exchanging_of(store: &dyn Store, project: &ProjectId, owner: &str) -> Result<Flow, Broken> {
-    let session = Session { owner: owner.to_owned(), ..fixtures::session(project) };
-    store.insert_session(&session).await?;
-    claim(store, &park(store, &start_in(store, &session).await?).await?).await
 }
 
 async fn a_taken_name_leaves_the_flow_in_exchange(store: &dyn Store) -> Held {

@@ -2,11 +2,11 @@
 
 use chrono::Duration;
 
-use crate::model::credential::Credential;
+use crate::model::credential::{Credential, CredentialStatus};
 use crate::model::flow::Flow;
-use crate::model::ids::ProjectId;
+use crate::model::ids::{CredentialId, ProjectId};
 use crate::model::session::Session;
-use crate::store::{AcquireRefresh, Attempted, Completion, Page, ReleaseRefresh, Store, StoreResult};
+use crate::store::{AcquireRefresh, Attempted, Completion, Page, ReleaseRefresh, StatusChange, Store, StoreResult};
 use crate::testing::fixtures::{self, start};
 use crate::testing::suite::{Broken, ensure, ensure_eq};
 
@@ -73,13 +73,17 @@ pub async fn exchanging(store: &dyn Store) -> Result<Flow, Broken> {
 
 /// Stores a credential by completing a new flow of its project and owner.
 pub async fn store_credential(store: &dyn Store, credential: &Credential) -> Result<(), Broken> {
-    let mut session = fixtures::session(&credential.project);
-    session.owner.clone_from(&credential.owner);
-    store.insert_session(&session).await?;
-    let flow = claim(store, &park(store, &start_in(store, &session).await?).await?).await?;
+    let flow = exchanging_of(store, &credential.project, &credential.owner).await?;
     let completion = store.complete_flow(&flow, credential, start()).await?;
     ensure_eq!(completion, Completion::Done, "the outcome of completing a flow");
     Ok(())
+}
+
+/// A flow of a project and owner whose exchange this call holds.
+pub async fn exchanging_of(store: &dyn Store, project: &ProjectId, owner: &str) -> Result<Flow, Broken> {
+    let session = Session { owner: owner.to_owned(), ..fixtures::session(project) };
+    store.insert_session(&session).await?;
+    claim(store, &park(store, &start_in(store, &session).await?).await?).await
 }
 
 /// A new credential of a project, not stored.
@@ -133,6 +137,44 @@ pub async fn overtaken(store: &dyn Store, dead: &Credential) -> Result<Credentia
     let take_over = dead.intent.as_ref().map(|intent| intent.attempt.clone());
     let later = start() + Duration::hours(1);
     acquire(store, dead, &AcquireRefresh { take_over, ..fixtures::acquire(dead, later) }).await
+}
+
+/// Changes the status of a credential.
+pub async fn changed(store: &dyn Store, base: &Credential, change: &StatusChange) -> Result<Credential, Broken> {
+    applied(store.change_status(base, change).await?)
+}
+
+/// Switches a credential off, as its owner does.
+pub async fn suspended(store: &dyn Store, base: &Credential) -> Result<Credential, Broken> {
+    let suspended_from = Some(base.status);
+    changed(store, base, &StatusChange { suspended_from, ..fixtures::status_change(CredentialStatus::Suspended) }).await
+}
+
+/// The credentials that a project lists, over pages of this length.
+pub async fn listed(store: &dyn Store, project: &ProjectId, limit: u32) -> Result<Vec<CredentialId>, Broken> {
+    let page = |cursor: Option<String>| async move { store.list_credentials(project, limit, cursor.as_deref()).await };
+    Ok(walk(limit, page).await?.into_iter().map(|credential| credential.id).collect())
+}
+
+/// Checks that the project of a credential lists it and nothing else.
+pub async fn ensure_listed_alone(store: &dyn Store, credential: &Credential) -> Result<(), Broken> {
+    let listed = listed(store, &credential.project, 100).await?;
+    ensure_eq!(listed.as_slice(), std::slice::from_ref(&credential.id), "the list of its project");
+    Ok(())
+}
+
+/// Whether the name of a credential is taken.
+pub async fn name_is_taken(store: &dyn Store, credential: &Credential) -> Result<bool, Broken> {
+    Ok(store.is_name_taken(&credential.project, &credential.owner, &credential.name).await?)
+}
+
+/// Checks that nothing of a credential was written.
+pub async fn ensure_absent(store: &dyn Store, credential: &Credential) -> Result<(), Broken> {
+    let found = store.find_credential(&credential.project, &credential.id).await?;
+    ensure_eq!(found, None, "the credential");
+    let listed = store.list_credentials(&credential.project, 100, None).await?.items;
+    ensure!(listed.iter().all(|other| other.id != credential.id), "the credential is listed");
+    Ok(())
 }
 
 /// Ends an attempt without tokens.
