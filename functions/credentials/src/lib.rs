@@ -28,15 +28,15 @@ use utoipa::{IntoParams, OpenApi, ToSchema};
 #[derive(OpenApi)]
 #[openapi(paths(
     list,
+    create::create,
     read,
     life::update,
     life::disconnect,
     attempts::list,
-    token,
-    refresh,
-    create::create,
     value::read_value,
     value::replace_value,
+    token,
+    refresh
 ))]
 struct Document;
 

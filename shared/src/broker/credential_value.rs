@@ -82,9 +82,7 @@ impl Broker {
     /// # Errors
     /// [`Error::Forbidden`] `not_the_owner`; [`Error::NotFound`]; [`Error::Suspended`]; [`Error::Revoked`].
     pub async fn read_value(&self, caller: &Caller, id: &str) -> Result<OwnersValue> {
-        caller.require(&[Role::Platform], "tokens:read")?;
-        let credential = self.owned_credential(caller, id).await?;
-        check_usable(&credential)?;
+        let credential = self.with_value(caller, id, "tokens:read").await?;
         tracing::info!(credential = %credential.id, key = %caller.key.id, user = caller.user.as_deref(), "value read");
         if credential.kind == CredentialKind::Raw {
             let value = self.open_raw(&credential, Prefetched::Nothing).await?;
@@ -116,9 +114,7 @@ impl Broker {
     /// As [`Broker::read_value`]; [`Error::Invalid`]; what the authorization server said to it; [`Error::Conflict`]
     /// `reauthorization_needed_for_value` where only new consent can replace it.
     pub async fn replace_value(&self, caller: &Caller, id: &str, new: NewValue) -> Result<Credential> {
-        caller.require(&[Role::Platform], "credentials:write")?;
-        let credential = self.owned_credential(caller, id).await?;
-        check_usable(&credential)?;
+        let credential = self.with_value(caller, id, "credentials:write").await?;
         let of_raw = [
             ("/body", new.body.is_some()),
             ("/schema", new.schema.is_some()),
@@ -151,6 +147,14 @@ impl Broker {
                 self.replace_client_secret(credential, variables, others).await
             }
         }
+    }
+
+    /// A credential of the project whose owner the key acts for, as it must be to have a value.
+    async fn with_value(&self, caller: &Caller, id: &str, permission: &str) -> Result<Credential> {
+        caller.require(&[Role::Platform], permission)?;
+        let credential = self.owned_credential(caller, id).await?;
+        check_usable(&credential)?;
+        Ok(credential)
     }
 }
 

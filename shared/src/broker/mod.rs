@@ -4,6 +4,7 @@ pub mod access;
 mod cache;
 pub mod change_credential;
 mod change_variables;
+pub mod check_client;
 pub mod complete_flow;
 pub mod connect_page;
 mod create_by_grant;
@@ -31,8 +32,10 @@ pub mod receive_callback;
 pub mod refresh;
 pub mod register_client;
 mod replace_inputs;
+pub mod rotate_secret;
 pub mod start_flow;
 mod suspend_credential;
+mod validate_client;
 
 use std::sync::Arc;
 

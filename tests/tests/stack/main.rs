@@ -2,11 +2,23 @@
 //! what the provider saw. One binary, because linking costs more than running.
 
 #[cfg(test)]
+mod attempts;
+#[cfg(test)]
 mod bounds;
 #[cfg(test)]
 mod callback;
 #[cfg(test)]
+mod change;
+#[cfg(test)]
+mod client_check;
+#[cfg(test)]
+mod client_secrets;
+#[cfg(test)]
+mod client_settings;
+#[cfg(test)]
 mod completion;
+#[cfg(test)]
+mod disconnect;
 #[cfg(test)]
 mod fields;
 #[cfg(test)]
@@ -40,9 +52,15 @@ mod restart;
 #[cfg(test)]
 mod return_urls;
 #[cfg(test)]
+mod scopes;
+#[cfg(test)]
 mod sessions;
 #[cfg(test)]
+mod sharing;
+#[cfg(test)]
 mod stored;
+#[cfg(test)]
+mod suspend;
 #[cfg(test)]
 mod values;
 
