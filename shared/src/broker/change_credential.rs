@@ -106,7 +106,7 @@ impl Broker {
     async fn changed(&self, caller: &Caller, old: &Credential, change: CredentialChange) -> Result<Credential> {
         let mut fields = Fields::default();
         let projects = match &change.projects {
-            Some(given) => self.accept_projects(&mut fields, caller, old, given).await?,
+            Some(given) => self.accept_projects(&mut fields, caller, &old.project, &old.projects, given).await?,
             None => old.projects.clone(),
         };
         let mut new = Credential {
@@ -129,12 +129,14 @@ impl Broker {
         Ok(new)
     }
 
-    /// The further projects of a credential. New ones must be projects that the key is for.
-    async fn accept_projects(
+    /// The further projects of a credential, besides its `home`. New ones must be projects that the key is for; those
+    /// that `had` it may stay.
+    pub(crate) async fn accept_projects(
         &self,
         fields: &mut Fields,
         caller: &Caller,
-        old: &Credential,
+        home: &ProjectId,
+        had: &[ProjectId],
         given: &[String],
     ) -> Result<Vec<ProjectId>> {
         if given.len() > MAX_ENTRIES {
@@ -144,7 +146,7 @@ impl Broker {
         let mut accepted = Vec::new();
         for (index, text) in given.iter().enumerate() {
             let known = match ProjectId::parse(text) {
-                Ok(project) if old.is_shared_with(&project) => Some(project),
+                Ok(project) if project == *home || had.contains(&project) => Some(project),
                 Ok(project) if caller.key.projects.contains(&project) => match self.project(&project).await {
                     Ok(_) => Some(project),
                     Err(Error::NotFound) => None,
@@ -153,7 +155,7 @@ impl Broker {
                 _ => None,
             };
             match known {
-                Some(project) if project == old.project || accepted.contains(&project) => {}
+                Some(project) if project == *home || accepted.contains(&project) => {}
                 Some(project) => accepted.push(project),
                 None => {
                     let rule = "There is no such project among those that this key is for.";

@@ -9,6 +9,7 @@ pub mod check_client;
 pub mod choose;
 pub mod complete_flow;
 pub mod connect_page;
+mod create_by_grant;
 pub mod create_credential;
 pub mod credential_value;
 pub mod delivery;

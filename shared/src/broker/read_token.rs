@@ -97,7 +97,9 @@ impl Broker {
         let (credential, prefetched) = self.find_with_secret(&reading.project, &id).await?;
         may_read(reading.caller, &credential)?;
         if credential.kind == CredentialKind::Raw {
-            return Ok(Delivered::Raw(self.read_raw(&credential, prefetched).await?));
+            let raw = self.read_raw(&credential, prefetched).await?;
+            log_read(reading, &credential, "raw credential read");
+            return Ok(Delivered::Raw(raw));
         }
         let client = self.client_of_credential(&credential).await?;
 
@@ -138,12 +140,7 @@ impl Broker {
             warning = None;
         }
         telemetry::count("TokenRead", "served", self.now());
-        let TokenRequest { purpose, reference, .. } = reading.request;
-        tracing::info!(
-            credential = %credential.id, generation = credential.generation, key = %reading.caller.key.id,
-            user = reading.caller.user.as_deref(), purpose = purpose.as_deref(), reference = reference.as_deref(),
-            "token read"
-        );
+        log_read(reading, &credential, "token read");
         let warning = warning.or_else(|| status_warning(&credential)).or_else(|| scope_warning(&credential));
         let delivery = deliver(self.outbound().policy(), &client, &credential, tokens, warning);
         Ok(Delivered::Token(Box::new(delivery)))
@@ -239,6 +236,15 @@ impl Broker {
         let project = self.project(project).await.ok()?;
         project.reauthorize_url(&credential.id)
     }
+}
+
+/// Who read what, and what for.
+fn log_read(reading: &Reading<'_>, credential: &Credential, what: &'static str) {
+    let Reading { caller, request: TokenRequest { purpose, reference, .. }, .. } = reading;
+    tracing::info!(
+        credential = %credential.id, generation = credential.generation, key = %caller.key.id,
+        user = caller.user.as_deref(), purpose = purpose.as_deref(), reference = reference.as_deref(), "{what}"
+    );
 }
 
 /// Whether a refresh found that nothing may be served any more.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use chrono::Duration;
 
 use super::Broker;
-use super::create_credential::check_policy;
+use super::create_by_grant::check_policy;
 use super::inputs::{Inputs, implicit};
 use super::new_grant::{NewGrant, only_tokens};
 use crate::error::{Error, Result};
