@@ -83,7 +83,7 @@ impl Broker {
     /// Puts the parts together.
     pub fn new(parts: Parts) -> Self {
         let Parts { config, store, vault, root_keys, clock, outbound, queue } = parts;
-        let engine = Engine { store, vault, clock, outbound, root_keys };
+        let engine = Engine { store, vault, clock, outbound, root_keys, noted: Default::default() };
         let (keys, clients, projects, queued) = Default::default();
         Self { inner: Arc::new(Inner { config, engine, queue, keys, clients, projects, queued }) }
     }

@@ -20,12 +20,13 @@ mod tell;
 
 pub(crate) use suspended::suspended;
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::clock::Clock;
+use crate::clock::{Clock, Timestamp};
 use crate::error::{Error, Result};
 use crate::model::client::Client;
 use crate::model::credential::Credential;
@@ -57,6 +58,8 @@ pub struct Engine {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) outbound: Outbound,
     pub(crate) root_keys: Arc<RootKeys>,
+    /// When this process last saw a client secret work, by its id.
+    pub(crate) noted: Arc<Mutex<BTreeMap<String, Timestamp>>>,
 }
 
 /// Why a refresh is wanted.
