@@ -2,28 +2,42 @@
 
 mod attempts;
 mod life;
+mod create;
+mod value;
 
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
-use axum::{Json, Router};
+use axum::{Json, Router, middleware};
 use grantkeeper::broker::Broker;
 use grantkeeper::broker::access::Caller;
 use grantkeeper::broker::manage_credentials::CredentialFilter;
-use grantkeeper::broker::read_token::TokenRequest;
+use grantkeeper::broker::read_token::{Reading, TokenRequest};
 use grantkeeper::error::Result;
 use grantkeeper::inbound::body::OptionalBody;
 use grantkeeper::inbound::openapi::{AnyCall, Problem, ProjectHeader, UserHeader, WithBody};
 use grantkeeper::inbound::query::{ListQuery, Listing};
-use grantkeeper::inbound::routes;
+use grantkeeper::inbound::value_view::RawDeliveryView;
 use grantkeeper::inbound::view::{CredentialView, DeliveryView};
+use grantkeeper::inbound::{idempotency, routes};
 use grantkeeper::model::credential::CredentialStatus;
 use grantkeeper::model::ids::ProjectId;
 use serde::Deserialize;
 use utoipa::{IntoParams, OpenApi, ToSchema};
 
 #[derive(OpenApi)]
-#[openapi(paths(list, read, life::update, life::disconnect, attempts::list, token, refresh))]
+#[openapi(paths(
+    list,
+    create::create,
+    read,
+    life::update,
+    life::disconnect,
+    attempts::list,
+    value::read_value,
+    value::replace_value,
+    token,
+    refresh
+))]
 struct Document;
 
 /// The calls of this function.
@@ -50,6 +64,17 @@ struct Filters {
     external_id: Option<String>,
 }
 
+/// What a program reads.
+#[derive(ToSchema)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "only described")]
+enum AnyDelivery<'a> {
+    /// Of a credential with tokens.
+    Token(DeliveryView<'a>),
+    /// Of a raw credential.
+    Raw(RawDeliveryView<'a>),
+}
+
 /// A call that takes no fields.
 #[derive(Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -57,12 +82,14 @@ struct Nothing {}
 
 /// `/v1/credentials`.
 pub fn router(broker: Broker) -> Router {
+    let create = post(create::create).layer(middleware::from_fn_with_state(broker.clone(), idempotency::layer));
     let router = Router::new()
-        .route("/v1/credentials", get(list))
+        .route("/v1/credentials", create.get(list))
         .route("/v1/credentials/{id}", get(read).patch(life::update).delete(life::disconnect))
         .route("/v1/credentials/{id}/attempts", get(attempts::list))
         .route("/v1/credentials/{id}/token", post(token))
-        .route("/v1/credentials/{id}/refresh", post(refresh));
+        .route("/v1/credentials/{id}/refresh", post(refresh))
+        .route("/v1/credentials/{id}/value", get(value::read_value).put(value::replace_value));
     routes::finish(router, broker)
 }
 
@@ -108,7 +135,7 @@ async fn read(State(broker): State<Broker>, caller: Caller, Path(id): Path<Strin
     params(("id" = String, Path, description = "The credential"), ProjectHeader, UserHeader),
     request_body = Option<TokenRequest>,
     responses(
-        (status = 200, description = "The access token, with what is needed to use it", body = DeliveryView),
+        (status = 200, description = "The access token, with what is needed to use it", body = AnyDelivery),
         AnyCall, WithBody, Problem<404>, Problem<409>, Problem<423>, Problem<502>
     )
 )]
@@ -118,8 +145,10 @@ async fn token(
     Path(id): Path<String>,
     OptionalBody(request): OptionalBody<TokenRequest>,
 ) -> Result<Response> {
-    let delivery = broker.read_token(&caller, &id, request).await?;
-    Ok(Json(DeliveryView::from(&delivery)).into_response())
+    Ok(match broker.read_token(&caller, &id, request).await? {
+        Reading::Token(delivery) => Json(DeliveryView::from(&*delivery)).into_response(),
+        Reading::Raw(delivery) => Json(RawDeliveryView::from(&delivery)).into_response(),
+    })
 }
 
 /// Refreshes a credential.

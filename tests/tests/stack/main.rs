@@ -10,6 +10,12 @@ mod callback;
 #[cfg(test)]
 mod change;
 #[cfg(test)]
+mod client_check;
+#[cfg(test)]
+mod client_secrets;
+#[cfg(test)]
+mod client_settings;
+#[cfg(test)]
 mod completion;
 #[cfg(test)]
 mod disconnect;
@@ -18,15 +24,21 @@ mod fields;
 #[cfg(test)]
 mod flow;
 #[cfg(test)]
+mod imports;
+#[cfg(test)]
 mod interrupted;
 #[cfg(test)]
 mod isolation;
+#[cfg(test)]
+mod made;
 #[cfg(test)]
 mod outages;
 #[cfg(test)]
 mod pages;
 #[cfg(test)]
 mod races;
+#[cfg(test)]
+mod raw;
 #[cfg(test)]
 mod reads;
 #[cfg(test)]
@@ -49,6 +61,8 @@ mod sharing;
 mod stored;
 #[cfg(test)]
 mod suspend;
+#[cfg(test)]
+mod values;
 
 /// What a test returns.
 type Outcome = anyhow::Result<()>;

@@ -25,6 +25,7 @@ impl DynamoDbStore {
         change.set("gen", generation(new.generation));
         change.set("attempt", text(&new.attempt));
         change.set("cur", text(&new.cur));
+        change.set("grant", attribute(new.grant)?);
         change.set("status", attribute(new.status)?);
         change.set("requested_scopes", attribute(&new.requested_scopes)?);
         change.set("granted_scopes", attribute(&new.granted_scopes)?);
