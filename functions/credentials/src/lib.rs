@@ -1,8 +1,8 @@
 //! The Lambda function that serves credentials and delivers access tokens.
 
 mod attempts;
-mod life;
 mod create;
+mod life;
 mod value;
 
 use axum::extract::{Path, State};
