@@ -31,5 +31,5 @@ pub async fn create(
     Body(new): Body<NewCredential>,
 ) -> Result<(StatusCode, Json<CredentialView>)> {
     let credential = broker.create_credential(&caller, new).await?;
-    Ok((StatusCode::CREATED, Json(credential.into())))
+    Ok((StatusCode::CREATED, Json(CredentialView::of(&broker, credential).await)))
 }

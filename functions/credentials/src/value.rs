@@ -56,5 +56,6 @@ pub async fn replace_value(
     Path(id): Path<String>,
     Body(new): Body<NewValue>,
 ) -> Result<Json<CredentialView>> {
-    Ok(Json(broker.replace_value(&caller, &id, new).await?.into()))
+    let replaced = broker.replace_value(&caller, &id, new).await?;
+    Ok(Json(CredentialView::of(&broker, replaced).await))
 }

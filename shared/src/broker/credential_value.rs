@@ -162,7 +162,7 @@ impl Broker {
 pub(crate) fn check_usable(credential: &Credential) -> Result<()> {
     use crate::model::credential::CredentialStatus as Status;
     match credential.status {
-        Status::Suspended => Err(Error::Suspended),
+        Status::Suspended => Err(crate::refresh::suspended(credential)),
         Status::Revoking | Status::Revoked => Err(Error::Revoked),
         Status::Active | Status::RefreshFailing | Status::ReauthorizationRequired => Ok(()),
     }
