@@ -65,9 +65,12 @@ pub enum Error {
     /// The method is not served at this path.
     #[error("the method is not allowed here")]
     MethodNotAllowed,
-    /// The credential is suspended.
+    /// The credential is suspended by its owner.
     #[error("the credential is suspended")]
     Suspended,
+    /// The credential is suspended for another reason than that its owner wants it so.
+    #[error("the credential is suspended")]
+    PutAside(Aside),
 
     // The person can act.
     /// Only new consent helps.
@@ -144,6 +147,19 @@ pub enum Error {
     /// A bug or a broken invariant, in fixed words.
     #[error("internal error: {0}")]
     Internal(&'static str),
+}
+
+/// Why a credential is suspended that its owner did not suspend.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Aside {
+    /// A superuser switched it off.
+    Superuser,
+    /// The provider granted these scopes, and nobody had asked for them (N10).
+    ScopeExceeded(Vec<String>),
+    /// The provider issued a token of a type that cannot be used.
+    TokenType,
+    /// Nobody could tell whether the new consent was given with the same account (N3).
+    AccountUnverified,
 }
 
 /// One wrong field of a request.
@@ -238,7 +254,7 @@ impl Error {
             Self::ProviderMisbehaved(_) => "provider_misbehaved",
             Self::ReauthorizationRequired { .. } => "reauthorization_required",
             Self::AccountMismatch => "account_mismatch",
-            Self::Suspended => "suspended",
+            Self::Suspended | Self::PutAside(_) => "suspended",
             Self::Revoked => "revoked",
             Self::Refreshing { .. } => "refreshing",
             Self::Conflict { code, .. } => code,

@@ -1,26 +1,43 @@
 //! The Lambda function that serves credentials and delivers access tokens.
 
+mod attempts;
+mod life;
+mod create;
+mod value;
+
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
-use axum::{Json, Router};
+use axum::{Json, Router, middleware};
 use grantkeeper::broker::Broker;
 use grantkeeper::broker::access::Caller;
-use grantkeeper::broker::manage_credentials::{CredentialChange, CredentialFilter};
-use grantkeeper::broker::read_token::TokenRequest;
+use grantkeeper::broker::manage_credentials::CredentialFilter;
+use grantkeeper::broker::read_token::{Reading, TokenRequest};
 use grantkeeper::error::Result;
-use grantkeeper::inbound::body::{Body, OptionalBody};
+use grantkeeper::inbound::body::OptionalBody;
 use grantkeeper::inbound::openapi::{AnyCall, Problem, ProjectHeader, UserHeader, WithBody};
-use grantkeeper::inbound::query::{ListQuery, Listing, page};
-use grantkeeper::inbound::routes;
+use grantkeeper::inbound::query::{ListQuery, Listing};
+use grantkeeper::inbound::value_view::RawDeliveryView;
 use grantkeeper::inbound::view::{CredentialView, DeliveryView};
+use grantkeeper::inbound::{idempotency, routes};
 use grantkeeper::model::credential::CredentialStatus;
 use grantkeeper::model::ids::ProjectId;
 use serde::Deserialize;
 use utoipa::{IntoParams, OpenApi, ToSchema};
 
 #[derive(OpenApi)]
-#[openapi(paths(list, read, update, token, refresh))]
+#[openapi(paths(
+    list,
+    create::create,
+    read,
+    life::update,
+    life::disconnect,
+    attempts::list,
+    value::read_value,
+    value::replace_value,
+    token,
+    refresh
+))]
 struct Document;
 
 /// The calls of this function.
@@ -41,10 +58,21 @@ struct Filters {
     owner: Option<String>,
     /// Credentials made with this client.
     client: Option<String>,
-    /// Credentials that stand there.
+    /// Credentials that stand there; without it, all but the revoked ones.
     status: Option<CredentialStatus>,
     /// The credential with the platform's id.
     external_id: Option<String>,
+}
+
+/// What a program reads.
+#[derive(ToSchema)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "only described")]
+enum AnyDelivery<'a> {
+    /// Of a credential with tokens.
+    Token(DeliveryView<'a>),
+    /// Of a raw credential.
+    Raw(RawDeliveryView<'a>),
 }
 
 /// A call that takes no fields.
@@ -54,15 +82,19 @@ struct Nothing {}
 
 /// `/v1/credentials`.
 pub fn router(broker: Broker) -> Router {
+    let create = post(create::create).layer(middleware::from_fn_with_state(broker.clone(), idempotency::layer));
     let router = Router::new()
-        .route("/v1/credentials", get(list))
-        .route("/v1/credentials/{id}", get(read).patch(update))
+        .route("/v1/credentials", create.get(list))
+        .route("/v1/credentials/{id}", get(read).patch(life::update).delete(life::disconnect))
+        .route("/v1/credentials/{id}/attempts", get(attempts::list))
         .route("/v1/credentials/{id}/token", post(token))
-        .route("/v1/credentials/{id}/refresh", post(refresh));
+        .route("/v1/credentials/{id}/refresh", post(refresh))
+        .route("/v1/credentials/{id}/value", get(value::read_value).put(value::replace_value));
     routes::finish(router, broker)
 }
 
-/// Lists credentials of a project: metadata only.
+/// Lists credentials of a project, and those that are shared with it: metadata only. What is revoked is listed only where
+/// `status` asks for it.
 ///
 /// A page of a filtered list can have fewer items than `limit`, or none, before the end.
 #[utoipa::path(
@@ -77,7 +109,7 @@ async fn list(State(broker): State<Broker>, caller: Caller, query: ListQuery<Fil
     let Filters { project, owner, client, status, external_id } = query.filters;
     let filter = CredentialFilter { project, owner, client, status, external_id };
     let found = broker.list_credentials(&caller, &filter, query.limit, query.cursor.as_deref()).await?;
-    Ok(Json(page(found, CredentialView::from)))
+    Ok(Json(CredentialView::page_of(&broker, found).await))
 }
 
 /// Reads a credential: metadata only.
@@ -90,30 +122,8 @@ async fn list(State(broker): State<Broker>, caller: Caller, query: ListQuery<Fil
     )
 )]
 async fn read(State(broker): State<Broker>, caller: Caller, Path(id): Path<String>) -> Result<Json<CredentialView>> {
-    Ok(Json(broker.read_credential(&caller, &id).await?.into()))
-}
-
-/// Renames or relabels a credential.
-#[utoipa::path(
-    patch, path = "/v1/credentials/{id}", operation_id = "update_credential", tag = "credentials",
-    params(
-        ("id" = String, Path, description = "The credential"),
-        ("Grantkeeper-User" = String, Header, description = "The platform's id of the owner"),
-        ProjectHeader
-    ),
-    request_body = CredentialChange,
-    responses(
-        (status = 200, description = "The credential as it is now", body = CredentialView),
-        AnyCall, WithBody, Problem<404>, Problem<409>
-    )
-)]
-async fn update(
-    State(broker): State<Broker>,
-    caller: Caller,
-    Path(id): Path<String>,
-    Body(change): Body<CredentialChange>,
-) -> Result<Json<CredentialView>> {
-    Ok(Json(broker.update_credential(&caller, &id, change).await?.into()))
+    let found = broker.read_credential(&caller, &id).await?;
+    Ok(Json(CredentialView::of(&broker, found).await))
 }
 
 /// Delivers an access token.
@@ -125,7 +135,7 @@ async fn update(
     params(("id" = String, Path, description = "The credential"), ProjectHeader, UserHeader),
     request_body = Option<TokenRequest>,
     responses(
-        (status = 200, description = "The access token, with what is needed to use it", body = DeliveryView),
+        (status = 200, description = "The access token, with what is needed to use it", body = AnyDelivery),
         AnyCall, WithBody, Problem<404>, Problem<409>, Problem<423>, Problem<502>
     )
 )]
@@ -135,8 +145,10 @@ async fn token(
     Path(id): Path<String>,
     OptionalBody(request): OptionalBody<TokenRequest>,
 ) -> Result<Response> {
-    let delivery = broker.read_token(&caller, &id, request).await?;
-    Ok(Json(DeliveryView::from(&delivery)).into_response())
+    Ok(match broker.read_token(&caller, &id, request).await? {
+        Reading::Token(delivery) => Json(DeliveryView::from(&*delivery)).into_response(),
+        Reading::Raw(delivery) => Json(RawDeliveryView::from(&delivery)).into_response(),
+    })
 }
 
 /// Refreshes a credential.
@@ -157,5 +169,6 @@ async fn refresh(
     Path(id): Path<String>,
     OptionalBody(Nothing {}): OptionalBody<Nothing>,
 ) -> Result<Json<CredentialView>> {
-    Ok(Json(broker.refresh(&caller, &id).await?.into()))
+    let refreshed = broker.refresh(&caller, &id).await?;
+    Ok(Json(CredentialView::of(&broker, refreshed).await))
 }

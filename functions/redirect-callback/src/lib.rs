@@ -68,5 +68,5 @@ async fn complete(
     Body(completion): Body<Completion>,
 ) -> Result<(StatusCode, Json<CredentialView>)> {
     let credential = broker.complete_flow(&caller, &flow, completion).await?;
-    Ok((StatusCode::CREATED, Json(credential.into())))
+    Ok((StatusCode::CREATED, Json(CredentialView::of(&broker, credential).await)))
 }

@@ -14,7 +14,7 @@ const MAX_TEXT: usize = 256;
 /// The longest URL.
 const MAX_URL: usize = 2048;
 /// The most entries of a list or map.
-const MAX_ENTRIES: usize = 50;
+pub(crate) const MAX_ENTRIES: usize = 50;
 
 /// Collects what is wrong.
 #[derive(Default)]

@@ -2,26 +2,38 @@
 
 pub mod access;
 mod cache;
+pub mod change_credential;
+mod change_variables;
 pub mod check_client;
 pub mod complete_flow;
 pub mod connect_page;
+mod disconnect_credential;
+pub mod create_credential;
+pub mod credential_value;
 mod exchange_code;
+mod fetch_tokens;
 mod fields;
+mod find_credential;
+pub mod import_credential;
 pub mod inputs;
 mod learn;
+mod list_attempts;
 pub mod manage_clients;
 pub mod manage_credentials;
 pub mod manage_keys;
 pub mod manage_projects;
 mod new_grant;
 pub mod open_session;
+pub mod raw_credential;
 pub mod read_token;
 mod reauthorize;
 pub mod receive_callback;
 pub mod refresh;
 pub mod register_client;
 pub mod rotate_secret;
+mod replace_inputs;
 pub mod start_flow;
+mod suspend_credential;
 mod validate_client;
 
 use std::sync::Arc;
@@ -80,7 +92,7 @@ impl Broker {
     /// Puts the parts together.
     pub fn new(parts: Parts) -> Self {
         let Parts { config, store, vault, root_keys, clock, outbound, queue } = parts;
-        let engine = Engine { store, vault, clock, outbound, root_keys };
+        let engine = Engine { store, vault, clock, outbound, root_keys, noted: Default::default() };
         let (keys, clients, projects, queued) = Default::default();
         Self { inner: Arc::new(Inner { config, engine, queue, keys, clients, projects, queued }) }
     }
@@ -159,14 +171,19 @@ impl Broker {
     /// Has a credential refreshed soon, by the queue. Each generation is sent once per process and half minute, however
     /// often it is read; the tick finds it in any case.
     pub(crate) async fn enqueue(&self, work: Work) {
-        let Some(queue) = &self.inner.queue else { return };
         let (marker, now) = ((work.credential.to_string(), work.generation), self.now());
         if self.inner.queued.get(&marker, now).is_some() {
             return;
         }
         self.inner.queued.insert(marker, (), now);
+        self.enqueue_again(work).await;
+    }
+
+    /// The same, whatever was queued before.
+    pub(crate) async fn enqueue_again(&self, work: Work) {
+        let Some(queue) = &self.inner.queue else { return };
         if let Err(error) = queue.send(&[work]).await {
-            tracing::warn!(%error, "a refresh was not queued; the tick will find it");
+            tracing::warn!(%error, "work was not queued; the tick will find it");
         }
     }
 

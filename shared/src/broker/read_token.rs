@@ -9,16 +9,17 @@ use utoipa::ToSchema;
 
 use super::Broker;
 use super::access::Caller;
+use super::raw_credential::RawDelivery;
 use crate::clock::Timestamp;
 use crate::error::{Error, Result};
 use crate::model::client::Client;
-use crate::model::credential::{Credential, CredentialStatus};
+use crate::model::credential::{Credential, CredentialKind, CredentialStatus};
 use crate::model::ids::{CredentialId, ProjectId};
 use crate::model::principal::Role;
 use crate::model::token_set::TokenSet;
 use crate::refresh::decide::{Need, need, warning};
 use crate::refresh::sweep::Work;
-use crate::refresh::{Reason, WAIT_BUDGET};
+use crate::refresh::{Reason, WAIT_BUDGET, suspended};
 use crate::secret::Secret;
 use crate::telemetry;
 use crate::vault::Place;
@@ -67,13 +68,21 @@ pub struct Delivery {
     pub warning: Option<&'static str>,
 }
 
+/// What a read brings.
+pub enum Reading {
+    /// An access token.
+    Token(Box<Delivery>),
+    /// A raw credential.
+    Raw(RawDelivery),
+}
+
 impl Broker {
-    /// Reads an access token.
+    /// Reads an access token, or a raw credential.
     ///
     /// # Errors
     /// [`Error::ReauthorizationRequired`], [`Error::Suspended`], [`Error::Refreshing`], [`Error::ProviderUnavailable`],
     /// [`Error::ClientRejected`]: only when no valid token is left.
-    pub async fn read_token(&self, caller: &Caller, id: &str, request: TokenRequest) -> Result<Delivery> {
+    pub async fn read_token(&self, caller: &Caller, id: &str, request: TokenRequest) -> Result<Reading> {
         caller.require(&[Role::Runner, Role::Platform], "tokens:read")?;
         let project = caller.project(None)?;
         let id = CredentialId::parse(id).map_err(|_| Error::NotFound)?;
@@ -96,6 +105,9 @@ impl Broker {
             tokio::join!(self.store().find_credential(&project, &id), self.vault().prefetch(&place));
         let credential = found?.ok_or(Error::NotFound)?;
         may_read(caller, &credential)?;
+        if credential.kind == CredentialKind::Raw {
+            return Ok(Reading::Raw(self.read_raw(&credential, prefetched).await?));
+        }
         let client = self.client_of_credential(&credential).await?;
 
         let (credential, prefetched, warning) = match need(&credential, self.now(), min_ttl) {
@@ -128,12 +140,16 @@ impl Broker {
             user = caller.user.as_deref(), purpose = request.purpose.as_deref(), reference = request.reference.as_deref(),
             "token read"
         );
-        Ok(deliver(&client, &credential, tokens, warning))
+        Ok(Reading::Token(Box::new(deliver(&client, &credential, tokens, warning))))
     }
 
     /// The client that a credential was made with. Without it the credential cannot be used.
     pub(crate) async fn client_of_credential(&self, credential: &Credential) -> Result<Arc<Client>> {
-        let client = credential.client.as_ref().ok_or(Error::Internal("a credential with tokens has no client"))?;
+        let client = credential.client.as_ref().ok_or_else(|| Error::Conflict {
+            code: "not_refreshable",
+            detail: "A raw credential has no tokens.".to_owned(),
+            advice: &["Replace its value instead (PUT /v1/credentials/{id}/value)."],
+        })?;
         match self.client(client).await {
             Err(Error::NotFound) => Err(Error::ReauthorizationRequired {
                 reason: "client_deleted".to_owned(),
@@ -166,7 +182,7 @@ impl Broker {
     /// Why a credential whose access token has expired cannot be served.
     async fn dead(&self, project: &ProjectId, credential: &Credential) -> Error {
         match credential.status {
-            CredentialStatus::Suspended => Error::Suspended,
+            CredentialStatus::Suspended => suspended(credential),
             CredentialStatus::Revoking | CredentialStatus::Revoked => Error::Revoked,
             CredentialStatus::Active | CredentialStatus::RefreshFailing | CredentialStatus::ReauthorizationRequired => {
                 let reason =
@@ -185,7 +201,7 @@ impl Broker {
 /// A runner reads what its project has; a platform key reads what belongs to the person it acts for.
 fn may_read(caller: &Caller, credential: &Credential) -> Result<()> {
     match credential.status {
-        CredentialStatus::Suspended => return Err(Error::Suspended),
+        CredentialStatus::Suspended => return Err(suspended(credential)),
         CredentialStatus::Revoking | CredentialStatus::Revoked => return Err(Error::Revoked),
         CredentialStatus::Active | CredentialStatus::RefreshFailing | CredentialStatus::ReauthorizationRequired => {}
     }

@@ -7,7 +7,7 @@ use http::{HeaderValue, StatusCode, header};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::error::{Error, FieldError};
+use crate::error::{Aside, Error, FieldError};
 use crate::protocol::advice::Advice;
 
 /// Who can do something about a problem.
@@ -179,10 +179,11 @@ impl From<&Error> for Problem {
                 S::LOCKED,
                 "suspended",
                 "The credential is suspended",
-                "Somebody suspended this credential; nothing of it was lost.",
+                "The owner suspended this credential; nothing of it was lost.",
             )
-            .advice(["Ask its owner or a superuser to lift the suspension."])
+            .advice(["Ask its owner or a superuser to lift the suspension: PATCH /v1/credentials/{id} with suspended false."])
             .by(WhoCanAct::Owner),
+            Error::PutAside(why) => put_aside(why),
             Error::Revoked => Self::new(
                 S::CONFLICT,
                 "revoked",
@@ -319,6 +320,51 @@ impl From<&Error> for Problem {
             .advice(["Tell the operators of this stack the request_id: the log says more."])
             .by(WhoCanAct::Broker),
         }
+    }
+}
+
+/// A suspension that the owner did not order: nothing is lost, and what ends it depends on its cause.
+fn put_aside(why: &Aside) -> Problem {
+    let suspended = |reason: &str, detail: String| {
+        Problem::new(StatusCode::LOCKED, "suspended", "The credential is suspended", detail).with("reason", reason)
+    };
+    match why {
+        Aside::Superuser => suspended(
+            "suspended_by_superuser",
+            "A superuser switched this credential off; nothing of it was lost.".to_owned(),
+        )
+        .advice(["Ask a superuser why, and to lift the suspension: the owner cannot."])
+        .by(WhoCanAct::Superuser),
+        Aside::ScopeExceeded(scopes) => suspended(
+            "scope_exceeded",
+            format!("The provider granted more than was asked ({}). The tokens are kept and not served.", scopes.join(", ")),
+        )
+        .advice([
+            format!("Check why the provider grants what nobody asked for: {}.", scopes.join(", ")),
+            "To accept it, the owner lifts the suspension: PATCH /v1/credentials/{id} with suspended false.".to_owned(),
+            "Otherwise delete the credential: its grant is then ended at the provider.".to_owned(),
+        ])
+        .by(WhoCanAct::Owner)
+        .with("scopes", scopes.clone()),
+        Aside::AccountUnverified => suspended(
+            "account_unverified",
+            "The new consent may have been given with another account: the provider did not say. It is kept and not served."
+                .to_owned(),
+        )
+        .advice([
+            "If it is the same account, the owner lifts the suspension: PATCH /v1/credentials/{id} with suspended false.",
+            "Otherwise connect the right account again.",
+        ])
+        .by(WhoCanAct::Owner),
+        Aside::TokenType => suspended(
+            "unusable_token_type",
+            "The provider issued a token that is not a bearer token. It is kept and not served.".to_owned(),
+        )
+        .advice([
+            "Check at the provider whether the client is set to proof-of-possession tokens (DPoP or MAC), and ask for bearer tokens.",
+            "Then connect the account again.",
+        ])
+        .by(WhoCanAct::Superuser),
     }
 }
 

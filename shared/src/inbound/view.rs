@@ -6,11 +6,15 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
+use super::query::Listing;
+use crate::broker::Broker;
 use crate::broker::read_token::Delivery;
 use crate::clock::Timestamp;
 use crate::model::client::GrantType;
-use crate::model::credential::{Account, AccountKind, Credential, CredentialKind, CredentialStatus};
+use crate::model::credential::{Account, AccountKind, Credential, CredentialKind, CredentialStatus, Evidence};
+use crate::model::forecast::RefreshForecast;
 use crate::model::ids::{ClientId, CredentialId, ProjectId};
+use crate::store::Page;
 
 /// A credential: metadata only.
 #[derive(Serialize, ToSchema)]
@@ -51,20 +55,40 @@ pub struct CredentialView {
     /// When the access token expires; null when the provider does not say.
     #[schema(value_type = Option<String>, format = DateTime)]
     pub expires_at: Option<Timestamp>,
+    /// When the refresh token dies, as far as it is known; null when nothing is known, or there is none.
+    pub refresh_forecast: Option<RefreshForecast>,
     /// When tokens were last refreshed.
     #[schema(value_type = Option<String>, format = DateTime)]
     pub last_refreshed_at: Option<Timestamp>,
     /// The generation of its tokens, counted from 1.
     pub generation: u64,
+    /// What the provider said to its end; null as long as it is not ended there.
+    pub evidence: Option<Evidence>,
     /// When it was made.
     #[schema(value_type = String, format = DateTime)]
     pub created_at: Timestamp,
 }
 
+impl CredentialView {
+    /// A credential, with what its client lets foretell.
+    pub async fn of(broker: &Broker, credential: Credential) -> Self {
+        let refresh_forecast = broker.refresh_forecast(&credential).await;
+        Self { refresh_forecast, ..Self::from(credential) }
+    }
+
+    /// A page of them.
+    pub async fn page_of(broker: &Broker, page: Page<Credential>) -> Listing<Self> {
+        let items = page.items.into_iter().map(|credential| Self::of(broker, credential));
+        Listing { items: futures::future::join_all(items).await, next: page.next }
+    }
+}
+
 impl From<Credential> for CredentialView {
     fn from(credential: Credential) -> Self {
+        let status_reason = credential.shown_reason().map(str::to_owned);
         Self {
             expires_at: credential.expires_at(),
+            refresh_forecast: None,
             id: credential.id,
             name: credential.name,
             kind: credential.kind,
@@ -76,14 +100,14 @@ impl From<Credential> for CredentialView {
             labels: credential.labels,
             external_id: credential.external_id,
             status: credential.status,
-            // An active credential needs no reason; what the engine remembers there is its own.
-            status_reason: credential.status_reason.filter(|_| credential.status != CredentialStatus::Active),
+            status_reason,
             requested_scopes: credential.requested_scopes,
             granted_scopes: credential.granted_scopes,
             account: credential.account,
             account_kind: credential.account_kind,
             last_refreshed_at: credential.last_refreshed_at,
             generation: credential.generation,
+            evidence: credential.evidence.filter(|_| credential.status == CredentialStatus::Revoked),
             created_at: credential.created_at,
         }
     }

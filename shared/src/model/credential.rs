@@ -43,7 +43,8 @@ pub enum CredentialKind {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Evidence {
     /// `revoked`: the provider said so; `not_supported`: it has no way to be told; `refused`: it would not;
-    /// `nothing_to_revoke`: there was no token.
+    /// `nothing_to_revoke`: there was no token; `client_deleted`: nothing is left to ask with; `endpoint_not_bound`: its
+    /// revocation endpoint is at an origin that the tokens must not be sent to.
     pub verdict: String,
     /// HTTP status of its last answer.
     pub provider_status: Option<u16>,
@@ -151,7 +152,7 @@ pub struct Credential {
     /// A person's own account, or the integration's.
     #[serde(default)]
     pub account_kind: AccountKind,
-    /// The only origin that may ever see its refresh token and the secrets its owner gave.
+    /// The only origins that may ever see its refresh token and the secrets its owner gave, separated by spaces.
     pub bound_origin: String,
     /// Whether new tokens can be had without the person: by a refresh token, or by a grant that needs nobody.
     pub refreshable: bool,
@@ -242,7 +243,8 @@ impl Schedule {
     ///
     /// A life that is not stated is the learned one, the provider's usual one, or, where a new token can be had, an hour.
     pub fn plan(now: Timestamp, expires_in: Option<u64>, facts: &Lifetimes, refreshable: bool) -> Self {
-        let stated = expires_in.map(|seconds| Duration::seconds(i64::try_from(seconds).unwrap_or(i64::MAX / 1000)));
+        let most = MAX_LIFETIME.num_seconds();
+        let stated = expires_in.map(|seconds| Duration::seconds(i64::try_from(seconds).unwrap_or(most).min(most)));
         let usual = facts.learned.or(facts.default_lifetime).filter(|seconds| *seconds > 0);
         let usual = usual.map(|seconds| Duration::seconds(seconds.into()));
         let lifetime = stated.or(usual).or(refreshable.then_some(DEFAULT_LIFETIME));
@@ -286,6 +288,17 @@ impl Credential {
         matches!(self.status, CredentialStatus::Revoking | CredentialStatus::Revoked)
     }
 
+    /// Why it stands where it stands, as callers are told it. An active credential needs no reason, and what stands
+    /// behind the reason of a suspension is for the time after it.
+    pub fn shown_reason(&self) -> Option<&str> {
+        let reason = self.status_reason.as_deref()?;
+        match self.status {
+            CredentialStatus::Active => None,
+            CredentialStatus::Suspended => Some(reason.split_once(':').map_or(reason, |(reason, _)| reason)),
+            _ => Some(reason),
+        }
+    }
+
     /// Whether programs of this project may read its token.
     pub fn is_shared_with(&self, project: &ProjectId) -> bool {
         self.project == *project || self.projects.contains(project)
@@ -323,8 +336,10 @@ mod tests {
 
     #[test]
     fn odd_lifetimes_give_a_sane_due_time() {
-        let huge = Schedule::plan(at(0), Some(u64::MAX), &Lifetimes::default(), true);
-        assert_eq!(huge.at_exp, Some(90 * 86_400_000));
+        for huge in [u64::MAX, i64::MAX as u64, i64::MAX as u64 / 1000 + 1, 91 * 86_400] {
+            let schedule = Schedule::plan(at(0), Some(huge), &Lifetimes::default(), true);
+            assert_eq!(schedule.at_exp, Some(90 * 86_400_000), "{huge}");
+        }
         let unknown = Schedule::plan(at(0), None, &Lifetimes::default(), true);
         assert_eq!(unknown.at_exp, Some(3_600_000));
         let configured =

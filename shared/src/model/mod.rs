@@ -4,6 +4,7 @@ pub mod attempt;
 pub mod client;
 pub mod credential;
 pub mod flow;
+pub mod forecast;
 pub mod ids;
 pub mod principal;
 pub mod project;

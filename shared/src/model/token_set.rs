@@ -100,8 +100,14 @@ impl TokenSet {
     ///
     /// What the owner gave, and what else the provider said before, is kept in the same way: a refresh seldom repeats it.
     pub fn keep(&mut self, old: &TokenSet) {
-        for (name, value) in &old.extra {
-            self.extra.entry(name.clone()).or_insert_with(|| value.clone());
+        let mut size = size_of(&self.extra);
+        for (name, value) in old.extra.iter().filter(|(name, _)| !self.extra.contains_key(*name)).collect::<Vec<_>>() {
+            // Names that differ from answer to answer must not fill the vault's document.
+            size += name.len() + value.to_string().len();
+            if size > MAX_EXTRA {
+                break;
+            }
+            self.extra.insert(name.clone(), value.clone());
         }
         for (key, value) in &old.inputs {
             self.inputs.entry(key.clone()).or_insert_with(|| value.clone());
@@ -110,6 +116,13 @@ impl TokenSet {
             self.refresh_token = old.refresh_token.clone();
         }
     }
+}
+
+/// The most that is kept of what else a provider said (bytes of JSON).
+const MAX_EXTRA: usize = 16 * 1024;
+
+fn size_of(extra: &Map<String, Value>) -> usize {
+    extra.iter().map(|(name, value)| name.len() + value.to_string().len()).sum()
 }
 
 #[cfg(test)]

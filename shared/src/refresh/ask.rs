@@ -1,6 +1,9 @@
 //! Asks a token endpoint: the one place where codes, refresh tokens, passwords and client secrets are sent.
 
+use std::sync::PoisonError;
 use std::time::Duration;
+
+use tokio::time::Instant;
 
 use super::Engine;
 use crate::error::{Error, Result};
@@ -12,6 +15,9 @@ use crate::protocol::token::{AuthMethod, TokenAnswer, TokenEndpoint, TokenFailur
 use crate::secret::Secret;
 use crate::vault::{Place, Prefetched};
 
+/// How long after its beginning an asking may still try another secret: 10 s for the answer and the time for our own writes
+/// must remain.
+const TRY_WITHIN: Duration = Duration::from_secs(2);
 /// How long after its last success a client secret's next one is noted.
 const NOTE_AFTER: chrono::Duration = chrono::Duration::hours(1);
 
@@ -81,6 +87,8 @@ pub(crate) struct Asked {
     pub(crate) answer: Answer,
     /// Each request, redacted.
     pub(crate) exchanges: Vec<Exchange>,
+    /// The client's own secret that brought tokens.
+    pub(crate) secret: Option<String>,
 }
 
 impl KnownSecret {
@@ -103,15 +111,21 @@ impl Engine {
         bound: &str,
         grant: &Grant<'_>,
     ) -> Result<Asked> {
-        let mut asked = self.try_secrets(client, resolved, secrets, bound, grant).await?;
+        let begun = Instant::now();
+        let mut asked = self.try_secrets(resolved, secrets, bound, grant, begun).await?;
         let refused = matches!(asked.answer, Answer::ClientRefused { error: "invalid_client", .. });
-        if refused && client.settings.credentials_from == CredentialsFrom::Client && !secrets.is_empty() {
+        if refused
+            && begun.elapsed() < TRY_WITHIN
+            && client.settings.credentials_from == CredentialsFrom::Client
+            && !secrets.is_empty()
+        {
             // Another process may have been told a newer secret than this one knows.
             let newer = self.newer_secrets(client, secrets).await.unwrap_or_default();
             if !newer.is_empty() {
-                let again = self.try_secrets(client, resolved, &newer, bound, grant).await?;
+                let again = self.try_secrets(resolved, &newer, bound, grant, begun).await?;
                 asked.exchanges.extend(again.exchanges);
                 asked.answer = again.answer;
+                asked.secret = again.secret;
             }
         }
         Ok(asked)
@@ -119,11 +133,11 @@ impl Engine {
 
     async fn try_secrets(
         &self,
-        client: &Client,
         resolved: &Resolved,
         secrets: &[KnownSecret],
         bound: &str,
         grant: &Grant<'_>,
+        begun: Instant,
     ) -> Result<Asked> {
         let refreshing = matches!(grant, Grant::RefreshToken(_));
         let (url, dialect) = match refreshing {
@@ -136,8 +150,11 @@ impl Engine {
             [] => vec![None],
             secrets => secrets.iter().map(Some).collect(),
         };
-        let mut asked = Asked { answer: Answer::NotSent, exchanges: Vec::new() };
-        for secret in tries {
+        let mut asked = Asked { answer: Answer::NotSent, exchanges: Vec::new(), secret: None };
+        for (number, secret) in tries.into_iter().enumerate() {
+            if number > 0 && begun.elapsed() >= TRY_WITHIN {
+                break;
+            }
             let endpoint = TokenEndpoint {
                 url,
                 client_id: &resolved.client_id,
@@ -165,7 +182,7 @@ impl Engine {
             match asked.answer {
                 Answer::ClientRefused { error: "invalid_client", .. } => {}
                 Answer::Tokens(_) => {
-                    self.note_success(client, secret).await;
+                    asked.secret = secret.and_then(|secret| secret.id.clone());
                     break;
                 }
                 _ => break,
@@ -198,7 +215,7 @@ impl Engine {
         }
         let known = client.usable_secrets(self.clock.now()).map(|secret| secret.id.clone()).collect();
         let secrets = self.open_secrets(client, known).await?;
-        if secrets.is_empty() { Err(Error::Internal("an active client has no usable secret")) } else { Ok(secrets) }
+        if secrets.is_empty() { Err(no_usable_secret()) } else { Ok(secrets) }
     }
 
     async fn open_secrets(&self, client: &Client, ids: Vec<String>) -> Result<Vec<KnownSecret>> {
@@ -222,17 +239,29 @@ impl Engine {
         self.open_secrets(&fresh, ids).await
     }
 
-    /// So that an operator sees which secret is in use before another one is taken away. Never fails a request.
-    async fn note_success(&self, client: &Client, secret: Option<&KnownSecret>) {
-        let Some(id) = secret.and_then(|secret| secret.id.as_ref()) else { return };
+    /// So that an operator sees which secret is in use before another one is taken away. Called when the tokens are
+    /// stored, and never fails what it notes.
+    pub(crate) async fn note_success(&self, client: &Client, secret: Option<&String>) {
+        let Some(id) = secret else { return };
         let now = self.clock.now();
         let known = client.client_secrets.iter().find(|known| known.id == *id);
-        if known.and_then(|known| known.last_success_at).is_some_and(|at| now - at < NOTE_AFTER) {
+        let stored = known.and_then(|known| known.last_success_at);
+        // The client at hand may be older than the last note of this process.
+        let noted = self.noted.lock().unwrap_or_else(PoisonError::into_inner).insert(id.clone(), now);
+        if [stored, noted].into_iter().flatten().any(|at| now - at < NOTE_AFTER) {
             return;
         }
         if let Err(error) = self.store.record_secret_use(client, id, now).await {
             tracing::warn!(client = %client.id, %error, "the use of a client secret was not noted");
         }
+    }
+}
+
+fn no_usable_secret() -> Error {
+    Error::Conflict {
+        code: "client_not_active",
+        detail: "Every secret of the client is retired or expired.".to_owned(),
+        advice: &["Ask the superuser to add a secret (POST /v1/clients/{id}/secrets)."],
     }
 }
 
@@ -254,7 +283,7 @@ fn may_ask(secrets_of: &Client, asked: &Client) -> bool {
             .all(|url| secrets_of.may_send_secrets_to(url, settings))
 }
 
-pub(super) fn bound_elsewhere() -> Error {
+pub(crate) fn bound_elsewhere() -> Error {
     Error::Conflict {
         code: "secret_bound_elsewhere",
         detail: "The endpoint has another origin than the one that the secrets were entered for.".to_owned(),

@@ -6,7 +6,7 @@ use tokio::time::Instant;
 use super::ask::{Asked, Grant, KnownSecret, bound_elsewhere};
 use super::commit::Release;
 use super::diagnose::{Facts, advised};
-use super::{Engine, LEASE_SECONDS, Reason, SEND_WITHIN, Step};
+use super::{Engine, LEASE_SECONDS, Reason, SEND_WITHIN, Step, suspended};
 use crate::error::{Error, Result};
 use crate::model::client::{Client, ClientStatus, GrantType, Resolved, binds};
 use crate::model::credential::{Credential, CredentialStatus};
@@ -91,16 +91,19 @@ impl Engine {
         begun: Instant,
     ) -> Result<Step> {
         check_status(&credential)?;
-        let endpoint = client.settings.token_endpoint.as_deref().unwrap_or_default();
-        if let Ok(endpoint) = client.url("token_endpoint", endpoint, &credential.variables)
-            && binds(&credential.bound_origin, endpoint.as_str()).is_none()
-        {
-            return self.park(&credential, "origin_changed").await;
-        }
-        self.check(client, &credential, reason)?;
+        // What was received already needs nobody's permission any more.
         if let Some(received) = self.orphan(&credential).await? {
             return self.adopt(client, &credential, received).await;
         }
+        if leads_elsewhere(client, &credential) {
+            // The client at hand may be half a minute old, and the credential newer.
+            let fresh = self.store.find_client(&client.id).await?;
+            if fresh.is_some_and(|fresh| leads_elsewhere(&fresh, &credential)) {
+                return self.park(&credential, "origin_changed").await;
+            }
+            return Err(bound_elsewhere());
+        }
+        self.check(client, &credential, reason)?;
         self.check_floor(&credential)?;
         let obtained = self.obtain(client, &credential).await?;
 
@@ -118,7 +121,8 @@ impl Engine {
         }
         let grant = obtained.renewal.grant(&credential.requested_scopes);
         let Obtained { resolved, secrets, .. } = &obtained;
-        let Asked { answer, exchanges } = self.ask(client, resolved, secrets, &credential.bound_origin, &grant).await?;
+        let Asked { answer, exchanges, secret } =
+            self.ask(client, resolved, secrets, &credential.bound_origin, &grant).await?;
         let (number, began) = (held.fence, self.clock.now());
         let settled = self.settle(client, *held, &acquire, &obtained, answer).await;
         let step = obtained.renewal.step();
@@ -126,6 +130,7 @@ impl Engine {
             let facts = Facts::of(client, resolved);
             advised(error, step, &exchanges, &credential.requested_scopes, &facts)
         });
+        self.note_success(client, secret.as_ref()).await;
         self.record(&credential, number, "refresh", began, &exchanges, settled.as_ref().err()).await;
         settled
     }
@@ -213,6 +218,13 @@ fn values_do_not_fit() -> Error {
     }
 }
 
+/// Whether the client's token endpoint is at an origin that the credential's tokens are not bound to.
+fn leads_elsewhere(client: &Client, credential: &Credential) -> bool {
+    let endpoint = client.settings.token_endpoint.as_deref().unwrap_or_default();
+    let endpoint = client.url("token_endpoint", endpoint, &credential.variables);
+    endpoint.is_ok_and(|endpoint| binds(&credential.bound_origin, endpoint.as_str()).is_none())
+}
+
 /// Why the authorization server refused our client the last time, when it did.
 fn rejected(credential: &Credential) -> Option<&'static str> {
     let code = credential.status_reason.as_deref()?.strip_prefix(CLIENT_REJECTED)?;
@@ -222,7 +234,7 @@ fn rejected(credential: &Credential) -> Option<&'static str> {
 /// S0, the credential's part: whether its status lets a refresh be tried.
 fn check_status(credential: &Credential) -> Result<()> {
     match credential.status {
-        CredentialStatus::Suspended => return Err(Error::Suspended),
+        CredentialStatus::Suspended => return Err(suspended(credential)),
         CredentialStatus::Revoking | CredentialStatus::Revoked => return Err(Error::Revoked),
         CredentialStatus::ReauthorizationRequired => {
             let reason = credential.status_reason.clone().unwrap_or_default();

@@ -4,7 +4,7 @@ use chrono::Duration;
 
 use super::ask::{Answer, is_usable_type};
 use super::attempt::{CLIENT_REJECTED, Obtained};
-use super::{Engine, LEASE_SECONDS, Step, persist};
+use super::{Engine, LEASE_SECONDS, Step, persist, suspended};
 use crate::error::{Error, Result};
 use crate::model::client::{Client, GrantType};
 use crate::model::credential::{Credential, CredentialStatus, Outcome, Schedule};
@@ -13,7 +13,7 @@ use crate::protocol::scope;
 use crate::protocol::token::TokenAnswer;
 use crate::store::{AcquireRefresh, Attempted, CommitRefresh, ReleaseRefresh};
 use crate::telemetry;
-use crate::vault::Place;
+use crate::vault::{Place, Prefetched};
 
 /// The first backoff; it doubles with each failure in a row up to [`MAX_BACKOFF`].
 const FIRST_BACKOFF: Duration = Duration::seconds(5);
@@ -24,7 +24,9 @@ pub(super) const CLIENT_BACKOFF: Duration = Duration::minutes(1);
 const MAX_DOUBTS: u32 = 3;
 /// The `status_reason` of a credential whose provider granted more than was asked.
 pub(crate) const SCOPE_EXCEEDED: &str = "scope_exceeded";
-/// The `status_reason` of such a credential.
+/// The `status_reason` of a credential whose provider issued a token that is not a bearer token.
+pub(crate) const UNUSABLE_TOKEN_TYPE: &str = "unusable_token_type";
+/// The `status_reason` of a credential whose grant was refused, perhaps because an answer was lost.
 const IN_DOUBT: &str = "invalid_grant_in_doubt";
 
 impl Engine {
@@ -155,7 +157,7 @@ impl Engine {
             scope::beyond(&granted_scopes, &known)
         };
         let reason = match (usable, beyond.is_empty()) {
-            (false, _) => Some("unusable_token_type"),
+            (false, _) => Some(UNUSABLE_TOKEN_TYPE),
             (true, false) => Some(SCOPE_EXCEEDED),
             (true, true) => None,
         };
@@ -187,20 +189,36 @@ impl Engine {
                 telemetry::count("Refresh", "committed", now);
                 if let Some(reason) = reason {
                     tracing::warn!(credential = %newer.id, reason, security = true, "put aside after a refresh");
-                    return Err(Error::Suspended);
+                    return Err(suspended(&newer));
                 }
                 tracing::info!(credential = %newer.id, generation = newer.generation, "refreshed");
                 Ok(Step::Refreshed(newer))
             }
             // The staged version stays in the vault: it is the journal of what was received and not committed.
-            Attempted::Refused(Some(other)) if other.status == CredentialStatus::Suspended => Err(Error::Suspended),
+            Attempted::Refused(Some(other)) if other.status == CredentialStatus::Suspended => Err(suspended(&other)),
             // The owner disconnected it meanwhile. Whoever ends the grant finds what was staged and ends that, too.
             Attempted::Refused(Some(other)) if other.is_ended() => Err(Error::Revoked),
             Attempted::Refused(Some(other)) => {
                 tracing::warn!(credential = %held.id, base = held.generation, attempt = %acquire.attempt, "a late refresh was not committed");
+                if other.granted_at != held.granted_at {
+                    self.end_late(held, &acquire.attempt).await;
+                }
                 Ok(Step::Busy(other))
             }
             Attempted::Refused(None) => Err(Error::NotFound),
+        }
+    }
+
+    /// The grant was replaced while its last refresh was under way: nobody else knows of the tokens that this brought.
+    async fn end_late(&self, held: &Credential, staged: &str) {
+        let place = Place::new(held.project.as_str(), held.id.as_str());
+        let ended = async {
+            let document = self.vault.open(&place, staged, Prefetched::Nothing).await?;
+            let tokens = TokenSet::from_document(&document).ok_or(Error::Internal("a token set cannot be read"))?;
+            self.keep_apart(held, tokens).await
+        };
+        if let Err(error) = ended.await {
+            tracing::error!(credential = %held.id, %error, "what a late refresh brought was not ended");
         }
     }
 

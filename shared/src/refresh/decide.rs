@@ -44,8 +44,10 @@ pub fn need(credential: &Credential, now: Timestamp, min_ttl: Option<Duration>) 
         // A token that was obtained by a refresh shows how long this provider's tokens live: when that is no more than
         // what is asked, or the refresh was a moment ago, another one would only spend a refresh token.
         let fresh = now_ms - credential.issued_at < JUST_REFRESHED.num_milliseconds();
-        let unreachable =
-            credential.last_refreshed_at.is_some() && (fresh || min_ttl.is_some_and(|min_ttl| lifetime <= min_ttl));
+        // Once a refresh is wanted anyway, there is nothing to save.
+        let wanted = credential.refresh_after.is_some_and(|at| now_ms >= at);
+        let too_long = min_ttl.is_some_and(|min_ttl| lifetime <= min_ttl) && !wanted;
+        let unreachable = credential.last_refreshed_at.is_some() && (fresh || too_long);
         if !unreachable {
             return Need::Refresh { alive };
         }

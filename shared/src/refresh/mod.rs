@@ -5,22 +5,29 @@
 //! conditional update, and only then does anybody see it. Nothing is detached: an invocation that is killed leaves an
 //! intent behind, and the next worker takes it over when the lease has lapsed.
 
+mod apart;
 pub(crate) mod ask;
 mod attempt;
 pub(crate) mod commit;
 pub mod decide;
 pub(crate) mod diagnose;
 mod end;
+mod introspect;
 mod record;
 mod recover;
+pub(crate) mod suspended;
 pub mod sweep;
+mod tell;
 
-use std::sync::Arc;
+pub(crate) use suspended::suspended;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::clock::Clock;
+use crate::clock::{Clock, Timestamp};
 use crate::error::{Error, Result};
 use crate::model::client::Client;
 use crate::model::credential::Credential;
@@ -52,6 +59,8 @@ pub struct Engine {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) outbound: Outbound,
     pub(crate) root_keys: Arc<RootKeys>,
+    /// When this process last saw a client secret work, by its id.
+    pub(crate) noted: Arc<Mutex<BTreeMap<String, Timestamp>>>,
 }
 
 /// Why a refresh is wanted.
@@ -125,8 +134,8 @@ impl Engine {
     }
 }
 
-/// Tries and first pause of the writes after the provider answered.
-const WRITE_TRIES: u32 = 5;
+/// How long the writes after the provider answered are repeated, and the first pause between them.
+const WRITE_WITHIN: Duration = Duration::from_secs(4);
 const WRITE_PAUSE: Duration = Duration::from_millis(100);
 
 /// Repeats one of our own writes after the provider answered: giving up here could lose tokens that exist nowhere else.
@@ -134,15 +143,16 @@ pub(crate) async fn persist<T, E, F>(write: impl Fn() -> F) -> Result<T, E>
 where
     F: Future<Output = Result<T, E>>,
 {
-    let mut pause = WRITE_PAUSE;
-    for _ in 1..WRITE_TRIES {
-        if let Ok(done) = write().await {
-            return Ok(done);
+    let (begun, mut pause) = (Instant::now(), WRITE_PAUSE);
+    loop {
+        match write().await {
+            Err(_) if begun.elapsed() + pause < WRITE_WITHIN => {
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(Duration::from_millis(800));
+            }
+            done => return done,
         }
-        tokio::time::sleep(pause).await;
-        pause *= 2;
     }
-    write().await
 }
 
 /// Growing, jittered pauses of 100 ms to 1 s.

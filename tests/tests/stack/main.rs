@@ -2,9 +2,13 @@
 //! what the provider saw. One binary, because linking costs more than running.
 
 #[cfg(test)]
+mod attempts;
+#[cfg(test)]
 mod bounds;
 #[cfg(test)]
 mod callback;
+#[cfg(test)]
+mod change;
 #[cfg(test)]
 mod client_check;
 #[cfg(test)]
@@ -14,19 +18,27 @@ mod client_settings;
 #[cfg(test)]
 mod completion;
 #[cfg(test)]
+mod disconnect;
+#[cfg(test)]
 mod fields;
 #[cfg(test)]
 mod flow;
 #[cfg(test)]
+mod imports;
+#[cfg(test)]
 mod interrupted;
 #[cfg(test)]
 mod isolation;
+#[cfg(test)]
+mod made;
 #[cfg(test)]
 mod outages;
 #[cfg(test)]
 mod pages;
 #[cfg(test)]
 mod races;
+#[cfg(test)]
+mod raw;
 #[cfg(test)]
 mod reads;
 #[cfg(test)]
@@ -40,9 +52,17 @@ mod restart;
 #[cfg(test)]
 mod return_urls;
 #[cfg(test)]
+mod scopes;
+#[cfg(test)]
 mod sessions;
 #[cfg(test)]
+mod sharing;
+#[cfg(test)]
 mod stored;
+#[cfg(test)]
+mod suspend;
+#[cfg(test)]
+mod values;
 
 /// What a test returns.
 type Outcome = anyhow::Result<()>;

@@ -1,0 +1,30 @@
+//! Why a suspended credential gives no token.
+
+use super::commit::{SCOPE_EXCEEDED, UNUSABLE_TOKEN_TYPE};
+use crate::error::{Aside, Error};
+use crate::model::credential::Credential;
+use crate::protocol::scope;
+
+/// The `status_reason` of a credential that its owner switched off.
+pub(crate) const BY_OWNER: &str = "suspended_by_owner";
+/// The `status_reason` of a credential that a superuser switched off.
+pub(crate) const BY_SUPERUSER: &str = "suspended_by_superuser";
+
+/// The `status_reason` of a credential whose new consent may have been given with another account.
+pub(crate) const ACCOUNT_UNVERIFIED: &str = "account_unverified";
+
+/// What a caller is told who wants a token of a suspended credential.
+pub(crate) fn suspended(credential: &Credential) -> Error {
+    match credential.shown_reason() {
+        Some(BY_SUPERUSER) => Error::PutAside(Aside::Superuser),
+        Some(SCOPE_EXCEEDED) => {
+            let beyond = scope::beyond(&credential.granted_scopes, &credential.requested_scopes);
+            // Where nothing was asked, the first answer is what counts as asked, and it is no longer known.
+            let named = if beyond.is_empty() { credential.granted_scopes.clone() } else { beyond };
+            Error::PutAside(Aside::ScopeExceeded(named))
+        }
+        Some(ACCOUNT_UNVERIFIED) => Error::PutAside(Aside::AccountUnverified),
+        Some(UNUSABLE_TOKEN_TYPE) => Error::PutAside(Aside::TokenType),
+        _ => Error::Suspended,
+    }
+}
