@@ -2,8 +2,8 @@
 
 use chrono::Duration;
 
-use super::tell::{Telling, Told};
 use super::ask::may_tell;
+use super::tell::{Telling, Told};
 use super::{Engine, persist};
 use crate::error::{Error, Result};
 use crate::model::client::{Client, binds};
