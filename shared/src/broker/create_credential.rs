@@ -284,6 +284,7 @@ impl Broker {
             bound_origin: resolved.origins(),
             account: None,
             extra: Map::new(),
+            aside: None,
         };
         if new.verify == Some(false) {
             // Without a token nothing is granted yet.

@@ -13,7 +13,6 @@ use super::raw_credential::RawChange;
 use crate::error::{Error, Result};
 use crate::model::client::GrantType;
 use crate::model::credential::{Credential, CredentialKind};
-use crate::model::ids::CredentialId;
 use crate::model::principal::Role;
 use crate::model::raw_value::RawValue;
 use crate::model::token_set::SecretInputs;
@@ -83,7 +82,7 @@ impl Broker {
     /// # Errors
     /// [`Error::Forbidden`] `not_the_owner`; [`Error::NotFound`]; [`Error::Suspended`]; [`Error::Revoked`].
     pub async fn read_value(&self, caller: &Caller, id: &str) -> Result<OwnersValue> {
-        let credential = self.own_credential(caller, id, "tokens:read").await?;
+        let credential = self.with_value(caller, id, "tokens:read").await?;
         tracing::info!(credential = %credential.id, key = %caller.key.id, user = caller.user.as_deref(), "value read");
         if credential.kind == CredentialKind::Raw {
             let value = self.open_raw(&credential, Prefetched::Nothing).await?;
@@ -115,7 +114,7 @@ impl Broker {
     /// As [`Broker::read_value`]; [`Error::Invalid`]; what the authorization server said to it; [`Error::Conflict`]
     /// `reauthorization_needed_for_value` where only new consent can replace it.
     pub async fn replace_value(&self, caller: &Caller, id: &str, new: NewValue) -> Result<Credential> {
-        let credential = self.own_credential(caller, id, "credentials:write").await?;
+        let credential = self.with_value(caller, id, "credentials:write").await?;
         let of_raw = [
             ("/body", new.body.is_some()),
             ("/schema", new.schema.is_some()),
@@ -150,20 +149,10 @@ impl Broker {
         }
     }
 
-    /// A credential of the project whose owner the key acts for.
-    async fn own_credential(&self, caller: &Caller, id: &str, permission: &str) -> Result<Credential> {
+    /// A credential of the project whose owner the key acts for, as it must be to have a value.
+    async fn with_value(&self, caller: &Caller, id: &str, permission: &str) -> Result<Credential> {
         caller.require(&[Role::Platform], permission)?;
-        let project = caller.project(None)?;
-        let user = caller.require_user()?;
-        let id = CredentialId::parse(id).map_err(|_| Error::NotFound)?;
-        let found = self.store().find_credential(&project, &id).await?;
-        let credential = found.filter(|credential| !credential.detached).ok_or(Error::NotFound)?;
-        if user != credential.owner {
-            return Err(Error::Forbidden {
-                code: "not_the_owner",
-                detail: "Only the credential's owner may read or replace its value.".to_owned(),
-            });
-        }
+        let credential = self.owned_credential(caller, id).await?;
         check_usable(&credential)?;
         Ok(credential)
     }

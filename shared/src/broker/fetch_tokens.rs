@@ -59,6 +59,8 @@ impl Broker {
             }
             Answer::Unknown => Err(Error::ProviderUnavailable { what: "its answer was lost", retry_after: None }),
         };
+        // Nothing is spent by these grants, so this may come before the tokens are stored.
+        self.engine().note_success(client, asked.secret.as_ref()).await;
         let facts = Facts::of(client, resolved);
         let outcome = outcome.map_err(|error| advised(error, step_of(grant), &asked.exchanges, scopes, &facts));
         Ok(Fetched { outcome, exchanges: asked.exchanges, began })

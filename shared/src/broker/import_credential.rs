@@ -109,6 +109,7 @@ impl Broker {
             bound_origin: resolved.origins(),
             account,
             extra,
+            aside: None,
         };
         let tokens = imported(&grant, import, renewable, now);
         let adjust = |made| Credential { refreshable: renewable, refresh_expires_at, ..made };

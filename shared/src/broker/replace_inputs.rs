@@ -70,6 +70,7 @@ impl Broker {
             bound_origin: resolved.origins(),
             account: base.account.clone(),
             extra: old.extra.clone(),
+            aside: None,
         };
         let tokens = new.tokens(answer, base.generation + 1, self.now());
         let stored = self.replace(None, &new, &base, tokens).await?;
