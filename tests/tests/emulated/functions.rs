@@ -17,7 +17,7 @@ pub const FUNCTIONS: [(&str, bool); 6] = [
     ("authorization-start", false),
     ("client-registration", false),
     ("credentials", true),
-    ("redirect-callback", false),
+    ("redirect-callback", true),
     ("token-refresh", true),
 ];
 
