@@ -61,9 +61,9 @@ fn served() -> BTreeMap<String, String> {
         ("credentials", credentials::openapi()),
         ("redirect-callback", redirect_callback::openapi()),
     ];
-    let paths = documents.into_iter().flat_map(|(package, document)| {
-        document.paths.paths.into_keys().map(move |path| (path, package.to_owned()))
-    });
+    let paths = documents
+        .into_iter()
+        .flat_map(|(package, document)| document.paths.paths.into_keys().map(move |path| (path, package.to_owned())));
     paths.collect()
 }
 

@@ -16,6 +16,8 @@ mod interrupted;
 #[cfg(test)]
 mod isolation;
 #[cfg(test)]
+mod odd_answers;
+#[cfg(test)]
 mod outages;
 #[cfg(test)]
 mod pages;
