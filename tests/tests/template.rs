@@ -36,8 +36,6 @@ struct Row {
 const ALL_ITEM_ACTIONS: &[&str] = &["BatchGetItem", "DeleteItem", "GetItem", "PutItem", "Query", "UpdateItem"];
 /// Without lists, names that are freed and `Idempotency-Key`.
 const ITEM_ACTIONS: &[&str] = &["GetItem", "PutItem", "UpdateItem"];
-/// Of functions that make credentials and read them. They end none: that is the work of token-refresh.
-const MAKE_AND_READ: &[&str] = &["CreateSecret", "GetSecretValue", "PutSecretValue"];
 
 /// What the functions that send requests to providers are told besides.
 const WAY_OUT: &[&str] = &["GRANTKEEPER_PRIVATE_ORIGINS", "GRANTKEEPER_PROXY", "GRANTKEEPER_CA_BUNDLE"];
@@ -72,7 +70,7 @@ const ROWS: &[Row] = &[
         variables: QUEUE_AND_WAY_OUT,
         table: ITEM_ACTIONS,
         due_index: &[],
-        secrets: MAKE_AND_READ,
+        secrets: &["CreateSecret", "GetSecretValue", "PutSecretValue"],
         queue: &["SendMessage"],
     },
     Row {
@@ -82,7 +80,7 @@ const ROWS: &[Row] = &[
         variables: QUEUE_AND_WAY_OUT,
         table: ALL_ITEM_ACTIONS,
         due_index: &[],
-        secrets: MAKE_AND_READ,
+        secrets: &["CreateSecret", "DeleteSecret", "GetSecretValue", "PutSecretValue"],
         queue: &["SendMessage"],
     },
     Row {
