@@ -11,6 +11,8 @@
 
 #[path = "emulated/functions.rs"]
 mod functions;
+#[path = "emulated/grants.rs"]
+mod grants;
 #[expect(dead_code, reason = "shared with the test of the template, which reads more of it")]
 #[path = "template/reading.rs"]
 mod reading;
@@ -81,9 +83,12 @@ impl Emulated {
         Backend::new(self.functions.url(), Some(self.stack.keys.platform.expose()))
     }
 
+    fn runner(&self) -> Backend {
+        Backend::new(self.functions.url(), Some(self.stack.keys.runner.expose()))
+    }
+
     async fn read_token(&self, credential: &str) -> anyhow::Result<Answer> {
-        let runner = Backend::new(self.functions.url(), Some(self.stack.keys.runner.expose()));
-        let answer = runner.post(&format!("/v1/credentials/{credential}/token"), json!({})).await?;
+        let answer = self.runner().post(&format!("/v1/credentials/{credential}/token"), json!({})).await?;
         expect(&answer, StatusCode::OK)?;
         Ok(answer)
     }
@@ -127,7 +132,12 @@ fn expect(answer: &Answer, status: StatusCode) -> anyhow::Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_functions_connect_read_and_refresh_a_credential() {
     let emulated = Emulated::start().await.unwrap();
-    let told = tokio::time::timeout(Duration::from_secs(120), story(&emulated)).await;
+    let stories = async {
+        let mut secrets = story(&emulated).await?;
+        secrets.extend(grants::story(&emulated).await?);
+        anyhow::Ok(secrets)
+    };
+    let told = tokio::time::timeout(Duration::from_secs(120), stories).await;
     let outcome = told.context("it took more than 120 seconds").flatten();
     let logs = emulated.functions.logs().unwrap();
     let secrets = outcome.unwrap_or_else(|error| panic!("{error:?}\n{logs}"));
