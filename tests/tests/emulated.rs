@@ -1,6 +1,7 @@
 //! The functions as Lambda runs them: their own processes with their own `main`, polling the Runtime API of cargo-lambda's
 //! emulator, called over its HTTP API, on nothing but the environment that the template gives them, over the embedded
-//! engines. What stays untested for want of an account are AWS itself and its permissions.
+//! engines. What they do there is held against the template's permissions; what stays untested for want of an account is
+//! AWS itself.
 
 #![expect(
     clippy::unwrap_used,
@@ -10,6 +11,13 @@
 
 #[path = "emulated/functions.rs"]
 mod functions;
+#[path = "emulated/grants.rs"]
+mod grants;
+#[expect(dead_code, reason = "shared with the test of the template, which reads more of it")]
+#[path = "template/reading.rs"]
+mod reading;
+#[path = "emulated/rights.rs"]
+mod rights;
 #[path = "emulated/routes.rs"]
 mod routes;
 
@@ -26,6 +34,7 @@ use http::StatusCode;
 use serde_json::{Value, json};
 
 use functions::Functions;
+use rights::Doors;
 
 const QUEUE_BATCH: &str = include_str!("fixtures/queue_batch.json");
 const SCHEDULE_TICK: &str = include_str!("fixtures/schedule_tick.json");
@@ -35,6 +44,7 @@ const CLIENT_SECRET: &str = "emulated-client-secret";
 /// The functions, and a local stack that lends them engines, sandbox, project and keys and serves nothing itself.
 struct Emulated {
     functions: Functions,
+    doors: Doors,
     stack: Stack,
     queue_url: String,
     _directory: tempfile::TempDir,
@@ -60,8 +70,9 @@ impl Emulated {
             ("GRANTKEEPER_EMULATED_ORIGINS".to_owned(), sandbox_url(&stack)?),
         ]);
         variables.extend(stack.engines.environment());
-        let functions = Functions::start(port, &variables, &queue_url)?;
-        Ok(Self { functions, stack, queue_url, _directory: directory })
+        let doors = Doors::to(variables.get("AWS_ENDPOINT_URL_DYNAMODB").context("the engines")?).await?;
+        let functions = Functions::start(port, &variables, &queue_url, &doors)?;
+        Ok(Self { functions, doors, stack, queue_url, _directory: directory })
     }
 
     fn superuser(&self) -> Backend {
@@ -72,9 +83,12 @@ impl Emulated {
         Backend::new(self.functions.url(), Some(self.stack.keys.platform.expose()))
     }
 
+    fn runner(&self) -> Backend {
+        Backend::new(self.functions.url(), Some(self.stack.keys.runner.expose()))
+    }
+
     async fn read_token(&self, credential: &str) -> anyhow::Result<Answer> {
-        let runner = Backend::new(self.functions.url(), Some(self.stack.keys.runner.expose()));
-        let answer = runner.post(&format!("/v1/credentials/{credential}/token"), json!({})).await?;
+        let answer = self.runner().post(&format!("/v1/credentials/{credential}/token"), json!({})).await?;
         expect(&answer, StatusCode::OK)?;
         Ok(answer)
     }
@@ -118,11 +132,18 @@ fn expect(answer: &Answer, status: StatusCode) -> anyhow::Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_functions_connect_read_and_refresh_a_credential() {
     let emulated = Emulated::start().await.unwrap();
-    let told = tokio::time::timeout(Duration::from_secs(120), story(&emulated)).await;
+    let stories = async {
+        let mut secrets = story(&emulated).await?;
+        secrets.extend(grants::story(&emulated).await?);
+        anyhow::Ok(secrets)
+    };
+    let told = tokio::time::timeout(Duration::from_secs(120), stories).await;
     let outcome = told.context("it took more than 120 seconds").flatten();
     let logs = emulated.functions.logs().unwrap();
     let secrets = outcome.unwrap_or_else(|error| panic!("{error:?}\n{logs}"));
 
+    let config = emulated.stack.broker.config();
+    emulated.doors.check(&config.root_key, &config.secret_prefix).unwrap();
     // The functions log as in Lambda, down to debug, and no secret of the story is in it.
     assert!(logs.contains("refreshed"), "{logs}");
     for secret in secrets {

@@ -3,6 +3,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test ends at the first thing that is not as it should be")]
 
+#[path = "real_server/machine_and_password.rs"]
+mod machine_and_password;
 #[path = "real_server/wire.rs"]
 mod wire;
 

@@ -32,9 +32,10 @@ struct Row {
     queue: &'static [&'static str],
 }
 
-const ALL_ITEM_ACTIONS: &[&str] =
-    &["BatchGetItem", "ConditionCheckItem", "DeleteItem", "GetItem", "PutItem", "Query", "UpdateItem"];
-const ALL_SECRET_ACTIONS: &[&str] = &["CreateSecret", "DeleteSecret", "GetSecretValue", "PutSecretValue"];
+/// What the store does at all. A transaction needs the rights of its parts; none of them is a `ConditionCheck`.
+const ALL_ITEM_ACTIONS: &[&str] = &["BatchGetItem", "DeleteItem", "GetItem", "PutItem", "Query", "UpdateItem"];
+/// Without lists, names that are freed and `Idempotency-Key`.
+const ITEM_ACTIONS: &[&str] = &["GetItem", "PutItem", "UpdateItem"];
 
 /// What the functions that send requests to providers are told besides.
 const WAY_OUT: &[&str] = &["GRANTKEEPER_PRIVATE_ORIGINS", "GRANTKEEPER_PROXY", "GRANTKEEPER_CA_BUNDLE"];
@@ -66,11 +67,11 @@ const ROWS: &[Row] = &[
         package: "redirect-callback",
         timeout: 20,
         routes: &["/callback/{client_key}", "/v1/flows/{proxy+}"],
-        variables: WAY_OUT,
-        table: ALL_ITEM_ACTIONS,
+        variables: QUEUE_AND_WAY_OUT,
+        table: ITEM_ACTIONS,
         due_index: &[],
-        secrets: ALL_SECRET_ACTIONS,
-        queue: &[],
+        secrets: &["CreateSecret", "GetSecretValue", "PutSecretValue"],
+        queue: &["SendMessage"],
     },
     Row {
         package: "credentials",
@@ -79,7 +80,7 @@ const ROWS: &[Row] = &[
         variables: QUEUE_AND_WAY_OUT,
         table: ALL_ITEM_ACTIONS,
         due_index: &[],
-        secrets: ALL_SECRET_ACTIONS,
+        secrets: &["CreateSecret", "DeleteSecret", "GetSecretValue", "PutSecretValue"],
         queue: &["SendMessage"],
     },
     Row {
@@ -87,9 +88,9 @@ const ROWS: &[Row] = &[
         timeout: 20,
         routes: &[],
         variables: QUEUE_AND_WAY_OUT,
-        table: &["BatchGetItem", "ConditionCheckItem", "GetItem", "PutItem", "UpdateItem"],
+        table: ITEM_ACTIONS,
         due_index: &["Query"],
-        secrets: &["GetSecretValue", "PutSecretValue"],
+        secrets: &["DeleteSecret", "GetSecretValue", "PutSecretValue"],
         queue: &["DeleteMessage", "GetQueueAttributes", "ReceiveMessage", "SendMessage"],
     },
     Row {

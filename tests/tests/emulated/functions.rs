@@ -11,13 +11,15 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, bail, ensure};
 use serde_json::Value;
 
+use crate::rights::Doors;
+
 /// Every package under `functions/`, and whether it is told the refresh queue (infra/template.yaml).
 pub const FUNCTIONS: [(&str, bool); 6] = [
     ("administration", false),
     ("authorization-start", false),
     ("client-registration", false),
     ("credentials", true),
-    ("redirect-callback", false),
+    ("redirect-callback", true),
     ("token-refresh", true),
 ];
 
@@ -36,11 +38,17 @@ pub struct Functions {
 }
 
 impl Functions {
-    /// Builds and starts. `variables` go to every function, `queue_url` to those that have it.
+    /// Builds and starts. `variables` go to every function, `queue_url` to those that have it; each finds AWS behind its
+    /// own door.
     ///
     /// # Errors
     /// The build fails, a tool is missing, or the emulator does not listen.
-    pub fn start(port: u16, variables: &BTreeMap<String, String>, queue_url: &str) -> anyhow::Result<Self> {
+    pub fn start(
+        port: u16,
+        variables: &BTreeMap<String, String>,
+        queue_url: &str,
+        doors: &Doors,
+    ) -> anyhow::Result<Self> {
         let cargo_lambda = cargo_lambda()?;
         let binaries = build()?;
         let (logs, url) = (tempfile::tempdir()?, format!("http://127.0.0.1:{port}"));
@@ -56,7 +64,7 @@ impl Functions {
             let mut function = Command::new("sh");
             function.args(["-c", ENDS_WITH_STDIN, "sh"]).arg(binaries.join(name));
             // Nothing of this machine's environment: what is here is all that the template gives, and Lambda itself.
-            function.env_clear().env("PATH", "/usr/bin:/bin").envs(variables);
+            function.env_clear().env("PATH", "/usr/bin:/bin").envs(variables).envs(doors.environment(name));
             if has_queue {
                 function.env("GRANTKEEPER_REFRESH_QUEUE_URL", queue_url);
             }

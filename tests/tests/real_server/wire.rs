@@ -13,16 +13,16 @@ use serde_json::{Value, json};
 use url::form_urlencoded::byte_serialize;
 
 /// A client of RFC 6749 at the endpoints of one server.
-struct Wire {
+pub(super) struct Wire {
     http: reqwest::Client,
     issuer: String,
-    metadata: Value,
+    pub(super) metadata: Value,
     client: Registered,
 }
 
 impl Wire {
     /// Reads the metadata (RFC 8414 §3).
-    async fn discover(issuer: &str, client: Registered) -> anyhow::Result<Self> {
+    pub(super) async fn discover(issuer: &str, client: Registered) -> anyhow::Result<Self> {
         let http = browser::http();
         let url = format!("{issuer}/.well-known/oauth-authorization-server");
         let metadata: Value = http.get(url).send().await?.error_for_status()?.json().await?;
@@ -53,7 +53,7 @@ impl Wire {
     }
 
     /// RFC 6749 §6.
-    async fn refresh(&self, token: &str) -> anyhow::Result<(StatusCode, Value)> {
+    pub(super) async fn refresh(&self, token: &str) -> anyhow::Result<(StatusCode, Value)> {
         self.post("token_endpoint", &[("grant_type", "refresh_token"), ("refresh_token", token)]).await
     }
 
@@ -63,7 +63,7 @@ impl Wire {
     }
 
     /// RFC 7662 §2.1.
-    async fn introspect(&self, token: &str) -> anyhow::Result<Value> {
+    pub(super) async fn introspect(&self, token: &str) -> anyhow::Result<Value> {
         let (status, answer) = self.post("introspection_endpoint", &[("token", token)]).await?;
         ensure!(status == StatusCode::OK, "{status} {answer}");
         Ok(answer)

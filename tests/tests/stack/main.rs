@@ -39,6 +39,8 @@ mod isolation;
 #[cfg(test)]
 mod made;
 #[cfg(test)]
+mod odd_answers;
+#[cfg(test)]
 mod outages;
 #[cfg(test)]
 mod own_client;
