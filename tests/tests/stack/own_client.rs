@@ -11,7 +11,7 @@ use super::shaping::{assert_again, at_sandbox, finish, link, secret_of, shaped};
 
 /// A client that people bring themselves, registered at the sandbox under this name.
 async fn brought(world: &World, name: &str) -> anyhow::Result<String> {
-    shaped(world, at_sandbox(name), json!({ "credentials_from": "person", "client_id": null })).await
+    shaped(world, at_sandbox(name), json!({ "credentials_from": "person" })).await
 }
 
 /// All that the table holds, as text.

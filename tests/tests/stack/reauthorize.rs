@@ -192,7 +192,7 @@ async fn only_a_credential_of_this_owner_and_project_that_has_not_ended_is_known
 async fn what_the_person_brought_before_is_kept_unless_it_is_given_anew() -> Outcome {
     let world = World::new().await?;
     let patch = json!({
-        "credentials_from": "person", "client_id": null,
+        "credentials_from": "person",
         "variables": [
             { "key": "base", "label": "Base", "type": "url", "required": true },
             { "key": "key", "label": "Key", "secret": true, "required": true },

@@ -1,8 +1,6 @@
 //! Clients with settings beyond the usual, and the presses of the button that a test of them makes.
 
 use anyhow::{Context as _, ensure};
-use grantkeeper::model::ids::ClientId;
-use grantkeeper::store::Store as _;
 use grantkeeper_sandbox::ClientSettings;
 use grantkeeper_tests::{Browser, Page, World};
 use http::StatusCode;
@@ -18,29 +16,22 @@ pub(super) fn secret_of(name: &str) -> String {
     format!("canary-secret-of-{name}")
 }
 
-/// A client that is registered in the usual way and then has these settings, as the store keeps them. A setting that is
-/// null is taken away. A client whose people bring their own secrets has none itself.
+/// A client that is registered at both with these fields; endpoints that are not among them are the sandbox's. One whose
+/// people bring their own id and secret has none itself.
 pub(super) async fn shaped(world: &World, settings: ClientSettings, patch: Value) -> anyhow::Result<String> {
-    let id = world
-        .register(
-            settings,
-            json!({ "issuer": null, "authorization_endpoint": url(world, "authorize"),
-        "token_endpoint": url(world, "token"), "revocation_endpoint": url(world, "revoke") }),
-        )
-        .await?;
-    let store = world.store();
-    let mut client = store.find_client(&ClientId::parse(&id)?).await?.context("the client")?;
-    let mut shape = serde_json::to_value(&client.settings)?;
-    let members = shape.as_object_mut().context("an object")?;
+    let mut fields = json!({
+        "issuer": null,
+        "authorization_endpoint": url(world, "authorize"),
+        "token_endpoint": url(world, "token"),
+        "revocation_endpoint": url(world, "revoke"),
+    });
+    let members = fields.as_object_mut().context("an object")?;
     members.extend(patch.as_object().cloned().unwrap_or_default());
-    client.settings = serde_json::from_value(shape)?;
-    client.version += 1;
-    client.secret_origin = client.settings.token_origin();
-    if client.settings.client_id.is_none() {
-        client.client_secrets.clear();
+    if members.get("credentials_from").is_some_and(|from| from == "person") {
+        members.insert("client_id".to_owned(), Value::Null);
+        members.insert("client_secret".to_owned(), Value::Null);
     }
-    store.update_client(&client).await?;
-    Ok(id)
+    world.register(settings, fields).await
 }
 
 /// An endpoint of the sandbox.

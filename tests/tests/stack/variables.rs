@@ -114,7 +114,7 @@ async fn a_hostile_value_that_is_typed_is_refused_by_its_label_and_nothing_is_se
 async fn an_address_that_may_not_be_reached_is_refused_before_the_browser_is_sent_away() -> Outcome {
     let world = World::new().await?;
     let patch = json!({
-        "credentials_from": "person", "client_id": null,
+        "credentials_from": "person",
         "variables": [{ "key": "base", "label": "Base", "type": "url", "required": true }],
         "token_endpoint": "{base}/token",
     });
@@ -180,7 +180,7 @@ async fn values_of_path_query_and_base_url_lead_to_the_token() -> Outcome {
     };
     let settings = grantkeeper_sandbox::ClientSettings { token_request: rules, ..at_sandbox("paths") };
     let patch = json!({
-        "credentials_from": "person", "client_id": null,
+        "credentials_from": "person",
         "variables": [
             { "key": "base", "label": "Base URL", "type": "url", "required": true },
             { "key": "page", "required": true, "visibility": "hidden" },
