@@ -238,7 +238,9 @@ mod tests {
 
     #[test]
     fn more_names_that_tell_a_secret() {
-        for name in ["pass", "passphrase", "otp", "user_otp", "pin", "userPin", "PIN", "jwt", "code_verifier", "signature"] {
+        for name in
+            ["pass", "passphrase", "otp", "user_otp", "pin", "userPin", "PIN", "jwt", "code_verifier", "signature"]
+        {
             assert_eq!(redact(&json!({name: "x"}), &[]), json!({name: REDACTED}), "{name}");
         }
         for name in ["shipping", "options", "description"] {
@@ -253,7 +255,7 @@ mod tests {
             ("bad eyJh.eyJz.c2ln here", "bad [redacted] here"),
             ("token ya29a0AfB_byC1234567890-x is bad", "token [redacted] is bad"),
             ("is 0a1b2c|3d4e5f!6a7b8c*9d0e1f here", "is [redacted] here"),
-            ("https://login.example.com/v2/docs:8080/x", "https://login.example.com/v2/docs:8080/x"),
+            ("https://login.example.com/docs:8080/x", "https://login.example.com/docs:8080/x"),
             ("at 2026-01-01T00:00:00.000Z", "at 2026-01-01T00:00:00.000Z"),
             ("The authorization code has expired or was used", "The authorization code has expired or was used"),
             ("https://example.com/help", "https://example.com/help"),

@@ -143,9 +143,7 @@ pub fn read(status: u16, content_type: Option<&str>, body: &[u8]) -> Verdict {
         (_, Some("unsupported_token_type")) => Verdict::Refused("unsupported_token_type"),
         (401, Some(code)) if meaning(code) == "invalid_client" => Verdict::Later(Some("invalid_client")),
         (401, _) => Verdict::Later(Some("unauthorized")),
-        (_, Some(code)) => {
-            Verdict::Later(KNOWN.into_iter().find(|known| *known == meaning(code)).or(Some("other")))
-        }
+        (_, Some(code)) => Verdict::Later(KNOWN.into_iter().find(|known| *known == meaning(code)).or(Some("other"))),
         (300..=399, _) => Verdict::Later(Some("redirected")),
         (403, _) => Verdict::Later(Some("forbidden")),
         (404 | 410, _) => Verdict::Later(Some("not_found")),

@@ -221,10 +221,24 @@ async fn odd_answers_give_the_right_tokens_or_none() {
         ("empty scopes", none(), 200, J, r#"{"access_token":"a","scope":""}"#, "a - -  bearer"),
         ("an empty list of scopes", none(), 200, J, r#"{"access_token":"a","scope":[]}"#, "a - -  bearer"),
         ("scopes that are none", none(), 200, J, r#"{"access_token":"a","scope":7}"#, "a - -  bearer"),
-        ("a scope with a quote", none(), 200, J, r#"{"access_token":"a","scope":"x y\"z w\\v"}"#, "a - - x+y?z+w?v bearer"),
+        (
+            "a scope with a quote",
+            none(),
+            200,
+            J,
+            r#"{"access_token":"a","scope":"x y\"z w\\v"}"#,
+            "a - - x+y?z+w?v bearer",
+        ),
         // Token types.
         ("a type with blanks", none(), 200, J, r#"{"access_token":"a","token_type":" Bearer "}"#, "a - - - bearer"),
-        ("a type of two words", none(), 200, J, r#"{"access_token":"a","token_type":"Bearer token"}"#, "a - - - bearer"),
+        (
+            "a type of two words",
+            none(),
+            200,
+            J,
+            r#"{"access_token":"a","token_type":"Bearer token"}"#,
+            "a - - - bearer",
+        ),
         ("a type that is no token", none(), 200, J, r#"{"access_token":"a","token_type":"a\r\nX: y"}"#, "a - - - a"),
         ("a type that is not ASCII", none(), 200, J, r#"{"access_token":"a","token_type":"é"}"#, "a - - - bearer"),
         (
@@ -237,7 +251,14 @@ async fn odd_answers_give_the_right_tokens_or_none() {
         ),
         // Members that are there twice.
         ("two access tokens", none(), 200, J, r#"{"access_token":"a","access_token":"b"}"#, "200 not JSON"),
-        ("two refresh tokens in a form", none(), 200, F, "access_token=a&refresh_token=r&refresh_token=s", "200 not JSON"),
+        (
+            "two refresh tokens in a form",
+            none(),
+            200,
+            F,
+            "access_token=a&refresh_token=r&refresh_token=s",
+            "200 not JSON",
+        ),
         ("two errors", none(), 400, J, r#"{"error":"invalid_grant","error":"x"}"#, "400 not JSON"),
         ("two of what does not matter", none(), 200, J, r#"{"access_token":"a","x":1,"x":2}"#, "a - - - bearer"),
         (
@@ -248,7 +269,14 @@ async fn odd_answers_give_the_right_tokens_or_none() {
             r#"{"data":{"key":"a","key":"b"}}"#,
             "200 not JSON",
         ),
-        ("digits are the token", json!({"access_token": "/"}), 200, T, "12345678901234567890123\n", "12345678901234567890123 - - - bearer"),
+        (
+            "digits are the token",
+            json!({"access_token": "/"}),
+            200,
+            T,
+            "12345678901234567890123\n",
+            "12345678901234567890123 - - - bearer",
+        ),
         // Dates.
         (
             "a date without seconds",
@@ -474,7 +502,14 @@ async fn odd_answers_give_the_right_tokens_or_none() {
         ("half an answer", none(), 200, J, r#"{"access_token":"a","#, "200 not JSON"),
         ("no access token", none(), 200, J, r#"{"expires_in":5}"#, "200 no token"),
         ("a refresh token alone is not lost", none(), 200, J, r#"{"refresh_token":"r"}"#, "unusable r - - bearer"),
-        ("an empty access token", none(), 200, J, r#"{"access_token":"","refresh_token":"r"}"#, "unusable r - - bearer"),
+        (
+            "an empty access token",
+            none(),
+            200,
+            J,
+            r#"{"access_token":"","refresh_token":"r"}"#,
+            "unusable r - - bearer",
+        ),
         (
             "an access token that no header carries",
             none(),
@@ -593,8 +628,22 @@ async fn a_compressed_answer_is_a_failure_of_its_own() {
 #[tokio::test]
 async fn a_record_holds_what_was_understood_and_no_text_of_the_provider() {
     for (status, dialect, body, error, hint, fault) in [
-        (400, json!({}), r#"{"error":"invalid_grant","error_description":"Token was revoked CANARY"}"#, Some("invalid_grant"), Some(Hint::Withdrawn), None),
-        (400, json!({"error": "/c", "error_codes": {"7": "invalid_client"}}), r#"{"c":7}"#, Some("invalid_client"), None, None),
+        (
+            400,
+            json!({}),
+            r#"{"error":"invalid_grant","error_description":"Token was revoked CANARY"}"#,
+            Some("invalid_grant"),
+            Some(Hint::Withdrawn),
+            None,
+        ),
+        (
+            400,
+            json!({"error": "/c", "error_codes": {"7": "invalid_client"}}),
+            r#"{"c":7}"#,
+            Some("invalid_client"),
+            None,
+            None,
+        ),
         (400, json!({}), r#"{"error":"CANARY"}"#, Some("other"), None, None),
         (200, json!({}), "{}", None, None, Some(Fault::NoAccessToken)),
         (400, json!({}), "{}", None, None, Some(Fault::NoErrorCode)),

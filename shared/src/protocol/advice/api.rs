@@ -113,9 +113,8 @@ const TOKEN_SCHEMES: [&str; 4] = ["Bearer", "Token", "DPoP", "OAuth"];
 fn header_prefix(situation: &Situation<'_>, answered: &str) -> Option<Advice> {
     let sent = situation.header_prefix?.trim();
     let challenge = situation.www_authenticate.as_ref();
-    let challenged = challenge.and_then(|challenge| {
-        TOKEN_SCHEMES.into_iter().find(|known| challenge.scheme.eq_ignore_ascii_case(known))
-    });
+    let challenged = challenge
+        .and_then(|challenge| TOKEN_SCHEMES.into_iter().find(|known| challenge.scheme.eq_ignore_ascii_case(known)));
     let wanted = situation.quirks.header_prefix.map(str::trim).or(challenged)?;
     if wanted.eq_ignore_ascii_case(sent) {
         return None;

@@ -20,8 +20,8 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 pub use challenge::{WwwAuthenticate, parse_www_authenticate};
-pub(crate) use hint::{RATE_LIMITED, meaning};
 pub use hint::{Hint, known_error};
+pub(crate) use hint::{RATE_LIMITED, meaning};
 pub use shape::{Check, Verdict, token_checks};
 
 /// What happened, and what to check, in order.

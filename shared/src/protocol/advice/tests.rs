@@ -99,7 +99,10 @@ fn at_most_ten_scopes_of_a_challenge_are_shown_and_only_scope_tokens() {
     let many: Vec<String> = (0..40).map(|number| format!("s{number}")).collect();
     let challenge = format!(r#"Bearer error="insufficient_scope", scope="é s\\\" {}""#, many.join(" "));
     let advice = classify(&api(403, &challenge));
-    assert!(advice.detail.contains("s9") && !advice.detail.contains("s10") && !advice.detail.contains('é'), "{advice:?}");
+    assert!(
+        advice.detail.contains("s9") && !advice.detail.contains("s10") && !advice.detail.contains('é'),
+        "{advice:?}"
+    );
 }
 
 #[test]
@@ -169,17 +172,10 @@ fn step() -> impl Strategy<Value = Step> {
 
 fn failure() -> impl Strategy<Value = Option<Failure>> {
     use Failure::*;
-    option::weighted(0.2, prop::sample::select(vec![
-            Dns,
-            Connect,
-            Tls,
-            Timeout,
-            TooLarge,
-            Interrupted,
-            Refused,
-            Proxy,
-            Unbuildable
-        ]))
+    option::weighted(
+        0.2,
+        prop::sample::select(vec![Dns, Connect, Tls, Timeout, TooLarge, Interrupted, Refused, Proxy, Unbuildable]),
+    )
 }
 
 proptest! {
