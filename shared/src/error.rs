@@ -158,6 +158,8 @@ pub enum Aside {
     ScopeExceeded(Vec<String>),
     /// The provider issued a token of a type that cannot be used.
     TokenType,
+    /// Nobody could tell whether the new consent was given with the same account (N3).
+    AccountUnverified,
 }
 
 /// One wrong field of a request.

@@ -1,6 +1,9 @@
 //! The Lambda function that registers OAuth clients.
 
+mod lint;
 mod openapi;
+mod secrets;
+mod variables;
 mod view;
 
 use axum::extract::{Path, State};
@@ -37,9 +40,14 @@ struct Filters {
 /// `/v1/clients`.
 pub fn router(broker: Broker) -> Router {
     let create = post(register).layer(middleware::from_fn_with_state(broker.clone(), idempotency::layer));
+    let add_secret = post(secrets::add).layer(middleware::from_fn_with_state(broker.clone(), idempotency::layer));
     let router = Router::new()
         .route("/v1/clients", create.get(list))
-        .route("/v1/clients/{id}", get(read).patch(update).delete(delete));
+        .route("/v1/clients/{id}", get(read).patch(update).delete(delete))
+        .route("/v1/clients/{id}/variables", get(variables::read))
+        .route("/v1/clients/{id}/check", post(lint::check))
+        .route("/v1/clients/{id}/secrets", add_secret)
+        .route("/v1/clients/{id}/secrets/{secret}", axum::routing::delete(secrets::remove));
     routes::finish(router, broker)
 }
 

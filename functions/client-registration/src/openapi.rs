@@ -46,7 +46,17 @@ pub enum Switch {
 
 #[derive(OpenApi)]
 #[openapi(
-    paths(super::register, super::list, super::read, super::update, super::delete),
+    paths(
+        super::register,
+        super::list,
+        super::read,
+        super::update,
+        super::delete,
+        crate::secrets::add,
+        crate::secrets::remove,
+        crate::lint::check,
+        crate::variables::read
+    ),
     modifiers(&Flattened, &Bodies)
 )]
 struct Document;

@@ -44,6 +44,6 @@ pub fn client(client: Client, broker: &Broker) -> ClientView {
         client_secrets: client.client_secrets,
         created_at: client.created_at,
         updated_at: client.updated_at,
-        settings: client.settings,
+        settings: client.settings.with_defaults(),
     }
 }

@@ -1,12 +1,18 @@
 //! The Lambda function that serves credentials and delivers access tokens.
 
 mod attempts;
+mod create;
 mod life;
+mod report;
+mod test;
+mod tokens;
+mod told;
+mod value;
 
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
-use axum::{Json, Router};
+use axum::{Json, Router, middleware};
 use grantkeeper::broker::Broker;
 use grantkeeper::broker::access::Caller;
 use grantkeeper::broker::manage_credentials::CredentialFilter;
@@ -15,15 +21,30 @@ use grantkeeper::error::Result;
 use grantkeeper::inbound::body::OptionalBody;
 use grantkeeper::inbound::openapi::{AnyCall, Problem, ProjectHeader, UserHeader, WithBody};
 use grantkeeper::inbound::query::{ListQuery, Listing};
-use grantkeeper::inbound::routes;
-use grantkeeper::inbound::view::{CredentialView, DeliveryView};
+use grantkeeper::inbound::value_view::DeliveredView;
+use grantkeeper::inbound::view::CredentialView;
+use grantkeeper::inbound::{idempotency, routes};
 use grantkeeper::model::credential::CredentialStatus;
 use grantkeeper::model::ids::ProjectId;
 use serde::Deserialize;
 use utoipa::{IntoParams, OpenApi, ToSchema};
 
 #[derive(OpenApi)]
-#[openapi(paths(list, read, life::update, life::disconnect, attempts::list, token, refresh))]
+#[openapi(paths(
+    list,
+    create::create,
+    read,
+    life::update,
+    life::disconnect,
+    attempts::list,
+    value::read_value,
+    value::replace_value,
+    token,
+    tokens::tokens,
+    refresh,
+    report::report,
+    test::test
+))]
 struct Document;
 
 /// The calls of this function.
@@ -57,12 +78,17 @@ struct Nothing {}
 
 /// `/v1/credentials`.
 pub fn router(broker: Broker) -> Router {
+    let create = post(create::create).layer(middleware::from_fn_with_state(broker.clone(), idempotency::layer));
     let router = Router::new()
-        .route("/v1/credentials", get(list))
+        .route("/v1/credentials", create.get(list))
         .route("/v1/credentials/{id}", get(read).patch(life::update).delete(life::disconnect))
         .route("/v1/credentials/{id}/attempts", get(attempts::list))
         .route("/v1/credentials/{id}/token", post(token))
-        .route("/v1/credentials/{id}/refresh", post(refresh));
+        .route("/v1/credentials/{id}/refresh", post(refresh))
+        .route("/v1/credentials/{id}/value", get(value::read_value).put(value::replace_value))
+        .route("/v1/credentials/{id}/report", post(report::report))
+        .route("/v1/credentials/{id}/test", post(test::test))
+        .route("/v1/tokens", post(tokens::tokens));
     routes::finish(router, broker)
 }
 
@@ -108,7 +134,7 @@ async fn read(State(broker): State<Broker>, caller: Caller, Path(id): Path<Strin
     params(("id" = String, Path, description = "The credential"), ProjectHeader, UserHeader),
     request_body = Option<TokenRequest>,
     responses(
-        (status = 200, description = "The access token, with what is needed to use it", body = DeliveryView),
+        (status = 200, description = "The access token, with what is needed to use it", body = DeliveredView),
         AnyCall, WithBody, Problem<404>, Problem<409>, Problem<423>, Problem<502>
     )
 )]
@@ -118,8 +144,8 @@ async fn token(
     Path(id): Path<String>,
     OptionalBody(request): OptionalBody<TokenRequest>,
 ) -> Result<Response> {
-    let delivery = broker.read_token(&caller, &id, request).await?;
-    Ok(Json(DeliveryView::from(&delivery)).into_response())
+    let delivered = broker.read_token(&caller, &id, request).await?;
+    Ok(Json(DeliveredView::from(&delivered)).into_response())
 }
 
 /// Refreshes a credential.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::Broker;
 use super::fields::{Fields, escape};
-use super::inputs::{Inputs, implicit};
+use super::inputs::{implicit, unresolved};
 use crate::error::{Error, Result};
 use crate::model::client::{Client, ClientStatus};
 use crate::model::credential::Credential;
@@ -43,8 +43,8 @@ impl Broker {
         // A stored value may fit the client no longer; then what the secrets are bound to is what counts.
         let before = client.resolve(&old.variables, &secret);
         let before = before.map_or_else(|_| old.bound_origin.clone(), |resolved| resolved.origins());
-        let inputs = Inputs { shown: new, secret };
-        if self.resolve_inputs(&client, &inputs, "/variables")?.origins() != before {
+        let resolved = client.resolve(&new, &secret).map_err(|error| unresolved(&error, "/variables"))?;
+        if resolved.origins() != before {
             return Err(Error::Conflict {
                 code: "origin_would_change",
                 detail: "A value would move an endpoint of this credential to another origin, where its secrets must not go."
@@ -55,7 +55,7 @@ impl Broker {
                 ],
             });
         }
-        Ok(inputs.shown)
+        Ok(new)
     }
 }
 

@@ -3,6 +3,7 @@
 
 use super::Broker;
 use super::access::Caller;
+use super::find_credential::not_the_owner;
 use super::suspend_credential::{ROUNDS, changing};
 use crate::error::{Error, Result};
 use crate::model::credential::{Credential, CredentialStatus};
@@ -19,7 +20,11 @@ impl Broker {
     pub async fn disconnect_credential(&self, caller: &Caller, id: &str) -> Result<Credential> {
         caller.require(&[Role::Platform], "credentials:write")?;
         let mut base = self.owned_credential(caller, id).await?;
+        let owner = base.owner.clone();
         for _ in 0..ROUNDS {
+            if base.owner != owner {
+                return Err(not_the_owner());
+            }
             if base.is_ended() {
                 return Ok(base);
             }

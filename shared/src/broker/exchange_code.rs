@@ -8,6 +8,7 @@ use super::Broker;
 use super::complete_flow::problem_of;
 use super::inputs::Inputs;
 use super::new_grant::{NewGrant, only_tokens};
+use super::reauthorize::flow_lost;
 use super::receive_callback::Parked;
 use crate::error::{Error, Result};
 use crate::model::client::{Client, GrantType, Resolved};
@@ -25,6 +26,8 @@ use crate::store::Completion;
 
 /// How long after its beginning a call may still begin an exchange: 10 s for the answer and 5 s for our writes remain.
 const CLAIM_WITHIN: std::time::Duration = std::time::Duration::from_secs(5);
+/// How long after its beginning a call may still ask whose the account is: 4 s for that and 5 s for our writes remain.
+const ASK_ACCOUNT_WITHIN: std::time::Duration = std::time::Duration::from_secs(10);
 /// How many numbers are tried when the wanted name was taken between consent and exchange; then the id serves.
 const NAMES: u32 = 20;
 
@@ -81,20 +84,23 @@ impl Broker {
             return Err(in_progress());
         }
         let claimed = Claimed { flow, client: &client, parked, inputs, resolved, secrets, keys, target };
-        match self.redeem(&claimed).await {
+        match self.redeem(&claimed, begun).await {
             Ok(credential) => Ok(credential),
+            // Why it failed is what the caller must know, also where the flow cannot be told.
             Err(Failure::NotSent(error)) => {
-                self.store().release_exchange(flow).await?;
+                persist(|| self.store().release_exchange(flow)).await.unwrap_or_default();
                 Err(error)
             }
             Err(Failure::Final(error)) => {
-                self.store().fail_flow(flow, FlowStatus::Exchanging, problem_of(&error), self.now()).await?;
+                let (problem, now) = (problem_of(&error), self.now());
+                let failed = persist(|| self.store().fail_flow(flow, FlowStatus::Exchanging, problem, now)).await;
+                failed.unwrap_or_default();
                 Err(error)
             }
         }
     }
 
-    async fn redeem(&self, claimed: &Claimed<'_>) -> Result<Credential, Failure> {
+    async fn redeem(&self, claimed: &Claimed<'_>, begun: Instant) -> Result<Credential, Failure> {
         let Claimed { flow, client, parked, inputs, resolved, secrets, .. } = claimed;
         let secret = |key: &str| inputs.secret.get(key).ok_or(Error::Internal("a flow lacks what its grant needs"));
         let grant = match flow.grant {
@@ -145,7 +151,11 @@ impl Broker {
         // Tokens are not used or stored before the ID token that came with them was verified.
         let account = match self.verify_id_token(claimed, &resolved.client_id, &answer).await {
             Ok(Some(account)) => Ok(Some(account)),
-            Ok(None) => Ok(self.ask_account(client, resolved, inputs, &answer.access_token).await),
+            // The tokens are not durable yet: there must be time for that.
+            Ok(None) if begun.elapsed() < ASK_ACCOUNT_WITHIN => {
+                Ok(self.ask_account(client, resolved, inputs, &answer.access_token).await)
+            }
+            Ok(None) => Ok(None),
             Err(error) => Err(error),
         };
         let new = NewGrant {
@@ -158,16 +168,24 @@ impl Broker {
             bound_origin: resolved.origins(),
             account: account.as_ref().ok().cloned().flatten(),
             extra: parked.callback.clone(),
+            aside: None,
         };
-        if let Err(error) = account {
-            self.end_grant_quietly(&new, only_tokens(answer.access_token, answer.refresh_token, resolved.origins()))
-                .await;
-            return Err(Failure::Final(error));
-        }
-        let stored = match &claimed.target {
-            None => self.store_credential(flow, &new, answer).await?,
-            Some((base, old)) => self.replace_in_place(flow, &new, base, old, answer).await?,
+        let received = only_tokens(answer.access_token.clone(), answer.refresh_token.clone(), resolved.origins());
+        let stored = match (account, &claimed.target) {
+            (Err(error), _) => Err(error),
+            (Ok(_), None) => self.store_credential(flow, &new, answer).await,
+            (Ok(_), Some((base, _))) => self.replace_in_place(flow, &new, base, answer).await,
         };
+        let stored = match stored {
+            Ok(stored) => stored,
+            // When the store does not answer, the tokens may be a credential's by now.
+            Err(error @ Error::Dependency(_)) => return Err(Failure::Final(error)),
+            Err(error) => {
+                self.end_grant_quietly(&new, received).await;
+                return Err(Failure::Final(error));
+            }
+        };
+        self.engine().note_success(client, asked.secret.as_ref()).await;
         self.engine().record(&stored, stored.fence, "exchange", began, &asked.exchanges, None).await;
         Ok(if says_its_end { stored } else { self.learn_expiry(client, resolved, stored).await })
     }
@@ -218,10 +236,7 @@ impl Broker {
                 }
                 Completion::NameTaken if number < NAMES => credential.name = format!("{} ({number})", flow.name),
                 Completion::NameTaken => credential.name = format!("{} ({})", flow.name, credential.id),
-                Completion::Lost => {
-                    self.end_grant_quietly(new, staged.tokens).await;
-                    return Err(Error::Internal("the flow was ended while its code was exchanged"));
-                }
+                Completion::Lost => return Err(flow_lost()),
             }
         }
         Err(Error::Internal("there are no more names"))

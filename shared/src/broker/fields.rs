@@ -6,6 +6,7 @@ use url::Url;
 
 use super::Broker;
 use crate::error::{Error, FieldError, Result};
+use crate::outbound::OutboundPolicy;
 use crate::protocol::{authorization, scope};
 
 /// The longest name, owner or id of the platform's that is stored (characters).
@@ -82,6 +83,13 @@ impl Fields {
         }
     }
 
+    /// An endpoint or API that we or the browser will call: https, a public host.
+    pub(crate) fn endpoint(&mut self, policy: &OutboundPolicy, pointer: &str, url: &str) {
+        if let Err(refusal) = policy.check_url(url) {
+            self.wrong(pointer, refusal.code(), format!("{refusal}. {}", refusal.advice()));
+        }
+    }
+
     pub(crate) fn done(self) -> Result<()> {
         if self.errors.is_empty() { Ok(()) } else { Err(Error::Invalid(self.errors)) }
     }
@@ -95,9 +103,8 @@ pub(crate) fn escape(segment: &str) -> String {
 impl Broker {
     /// An endpoint or API that we or the browser will call: https, a public host.
     pub(crate) fn check_endpoint(&self, fields: &mut Fields, pointer: &str, url: Option<&String>) {
-        let Some(url) = url else { return };
-        if let Err(refusal) = self.outbound().policy().check_url(url) {
-            fields.wrong(pointer, refusal.code(), format!("{refusal}. {}", refusal.advice()));
+        if let Some(url) = url {
+            fields.endpoint(self.outbound().policy(), pointer, url);
         }
     }
 

@@ -1,14 +1,16 @@
 //! Clients: read, list, change, delete.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::Broker;
 use super::access::Caller;
+use super::inputs::implicit;
 use super::register_client::parse_client;
 use crate::error::{Error, Result};
-use crate::model::client::{Client, ClientSettings};
+use crate::model::client::{Client, ClientSettings, GrantType};
 use crate::model::ids::{ClientId, ProjectId};
 use crate::model::principal::{Projects, Role};
+use crate::model::variable;
 use crate::store::Page;
 use crate::vault::Place;
 
@@ -26,6 +28,24 @@ impl Broker {
             None => true,
         };
         if visible { Ok(client) } else { Err(Error::NotFound) }
+    }
+
+    /// The JSON Schema (2020-12) of what a person must give for a client and one of its grants; the first when none is
+    /// named.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`]; [`Error::Invalid`] for a grant that gives no first token at this client.
+    pub async fn describe_inputs(&self, caller: &Caller, id: &str, grant: Option<GrantType>) -> Result<Value> {
+        let client = self.read_client(caller, id).await?;
+        let settings = &client.settings;
+        let mut offered = settings.first_grants();
+        let Some(grant) = (match grant {
+            Some(grant) => offered.find(|one| *one == grant),
+            None => offered.next(),
+        }) else {
+            return Err(Error::field("/grant_type", "not_offered", "The client gives no first token by this grant."));
+        };
+        Ok(variable::schema(&settings.name, &settings.variables, &settings.values, &implicit(&client, grant)))
     }
 
     /// Clients of a project with the global ones, or all.
@@ -52,14 +72,17 @@ impl Broker {
         caller.require(&[Role::Superuser], "clients:write")?;
         let old = self.read_client(caller, id).await?;
         self.may_change(caller, &old)?;
+        let status = serde_json::to_value(old.status()).unwrap_or_default();
         let disabled = match patch.as_object_mut().and_then(|patch| patch.remove("status")) {
             None => old.disabled,
+            Some(unchanged) if unchanged == status => old.disabled,
             Some(Value::String(status)) if status == "disabled" => true,
             Some(Value::String(status)) if status == "active" => false,
             Some(_) => {
                 return Err(Error::field("/status", "unsupported", "It can be set to active or disabled."));
             }
         };
+        drop_unchanged(&mut patch, &old, &self.config().redirect_uri(&old.client_key));
         for fixed in ["project", "client_key"] {
             if patch.get(fixed).is_some() {
                 return Err(Error::field(format!("/{fixed}"), "read_only", "It is fixed when the client is made."));
@@ -70,6 +93,7 @@ impl Broker {
         // Null removes a member; null and absent settings are the same.
         merge(&mut merged, patch);
         let (mut settings, client_secret, _) = parse_client(merged)?;
+        settings.drop_defaults(Some(&old.settings));
 
         let new_issuer = settings.issuer.is_some() && settings.issuer != old.settings.issuer;
         if new_issuer {
@@ -89,7 +113,13 @@ impl Broker {
         self.check_shared_with(caller, &settings.shared_with, &old.settings.shared_with).await?;
         self.validate_client(&settings, client_secret.as_ref(), None)?;
 
-        let mut client = Client { version: old.version + 1, disabled, updated_at: self.now(), ..old.clone() };
+        let mut client = Client {
+            version: old.version + 1,
+            revision: old.revision + 1,
+            disabled,
+            updated_at: self.now(),
+            ..old.clone()
+        };
         if settings.issuer.is_some() && (new_issuer || endpoints(&settings) != endpoints(&old.settings)) {
             let discovered = self.discover(&mut settings).await?;
             client.iss_required = discovered.iss_required;
@@ -98,13 +128,15 @@ impl Broker {
             client.iss_required = false;
             client.jwks_uri = None;
         }
-        // A secret goes only to the origin it was entered for. When the token endpoint moves to another one, the
-        // secret is forgotten and must be entered again (SECURITY.md 24).
-        if settings.token_origin() != old.settings.token_origin() {
+        client.settings = settings;
+        // A secret goes only to the origins it was entered for. When the token endpoint moves to another one, the
+        // secrets are forgotten and must be entered again (SECURITY.md 24).
+        let token_endpoint = client.settings.token_endpoint.as_deref();
+        if token_endpoint.is_none() || !client.may_send_secrets_to(token_endpoint, &client.settings) {
             client.client_secrets.clear();
             client.secret_origin = None;
         }
-        client.settings = settings;
+        client.forget_spent_secrets(self.now());
         if let Some(secret) = client_secret {
             let now = self.now();
             client.client_secrets.clear();
@@ -134,7 +166,7 @@ impl Broker {
     }
 
     /// A superuser of some projects may not change a client of the instance or of another project.
-    fn may_change(&self, caller: &Caller, client: &Client) -> Result<()> {
+    pub(super) fn may_change(&self, caller: &Caller, client: &Client) -> Result<()> {
         let theirs = match (&caller.key.projects, &client.settings.project) {
             (Projects::All(_), _) => true,
             (Projects::Some(list), Some(home)) => list.contains(home),
@@ -162,6 +194,22 @@ fn endpoints(settings: &ClientSettings) -> [&Option<String>; 5] {
     ]
 }
 
+/// Takes out of a patch what is not to be changed and was sent as it was read.
+fn drop_unchanged(patch: &mut Value, client: &Client, redirect_uri: &str) {
+    let Some(patch) = patch.as_object_mut() else { return };
+    let read = json!({
+        "id": client.id,
+        "project": client.settings.project,
+        "client_key": client.client_key,
+        "redirect_uri": redirect_uri,
+        "missing": client.missing(),
+        "client_secrets": client.client_secrets,
+        "created_at": client.created_at,
+        "updated_at": client.updated_at,
+    });
+    patch.retain(|name, value| read.get(name) != Some(value));
+}
+
 /// JSON merge patch (RFC 7396 §2).
 fn merge(target: &mut Value, patch: Value) {
     match patch {
@@ -185,7 +233,6 @@ fn merge(target: &mut Value, patch: Value) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
 
     #[test]
     fn the_examples_of_rfc_7396() {

@@ -20,6 +20,7 @@ use crate::secret::Secret;
 use crate::vault::Place;
 
 /// A grant that was just given.
+#[derive(Clone)]
 pub(crate) struct NewGrant<'a> {
     pub(crate) project: &'a ProjectId,
     pub(crate) owner: &'a str,
@@ -34,6 +35,8 @@ pub(crate) struct NewGrant<'a> {
     pub(crate) account: Option<Account>,
     /// What was said on the way, besides the token answer.
     pub(crate) extra: Map<String, Value>,
+    /// Why it is put aside until its owner accepts it, when it is.
+    pub(crate) aside: Option<&'static str>,
 }
 
 /// A grant that is in the vault and not in the store yet.
@@ -78,9 +81,9 @@ impl NewGrant<'_> {
         let Staged { tokens, schedule, pointer, attempt } = staged;
         // More than was asked is put aside, kept, and not served until somebody accepts it (N10).
         let beyond = scope::beyond(&tokens.scopes, self.requested_scopes);
-        let aside = !beyond.is_empty();
-        if aside {
-            tracing::warn!(credential = %id, project = %self.project, ?beyond, security = true, "more was granted than asked");
+        let aside = if beyond.is_empty() { self.aside } else { Some(SCOPE_EXCEEDED) };
+        if let Some(reason) = aside {
+            tracing::warn!(credential = %id, project = %self.project, reason, ?beyond, security = true, "a grant is put aside");
         }
         Credential {
             id,
@@ -95,8 +98,8 @@ impl NewGrant<'_> {
             labels: Default::default(),
             external_id: None,
             created_at: now,
-            status: if aside { CredentialStatus::Suspended } else { CredentialStatus::Active },
-            status_reason: aside.then(|| SCOPE_EXCEEDED.to_owned()),
+            status: if aside.is_some() { CredentialStatus::Suspended } else { CredentialStatus::Active },
+            status_reason: aside.map(str::to_owned),
             requested_scopes: self.requested_scopes.to_vec(),
             granted_scopes: tokens.scopes.clone(),
             account: self.account.clone(),
@@ -106,7 +109,7 @@ impl NewGrant<'_> {
             },
             bound_origin: self.bound_origin.clone(),
             refreshable: tokens.refresh_token.is_some() || self.grant != GrantType::AuthorizationCode,
-            suspended_from: aside.then_some(CredentialStatus::Active),
+            suspended_from: aside.map(|_| CredentialStatus::Active),
             granted_at: Some(now),
             refresh_expires_at: None,
             learned_lifetime: None,
@@ -193,7 +196,6 @@ impl Broker {
     }
 
     /// Has a grant ended at the provider that no credential will use: it was refused here, or another took its place.
-    /// Durable once this returns: it is tried until the provider has been told.
     ///
     /// # Errors
     /// When vault or store do not take it.
@@ -202,19 +204,14 @@ impl Broker {
             return Ok(());
         }
         // The client secret that its owner brought is needed to end it.
-        tokens.inputs = grant.inputs.secret.clone();
-        let (id, now) = (CredentialId::generate(), self.now());
-        let schedule = Schedule { at_exp: None, refresh_after: Some(now.timestamp_millis()) };
-        let staged = self.stage_grant(grant.project, &id, (tokens, schedule)).await?;
-        let credential = Credential {
-            status: CredentialStatus::Revoking,
-            status_reason: None,
-            detached: true,
-            refresh_after: Some(now.timestamp_millis()),
-            ..grant.credential(id.clone(), id.to_string(), &staged, now)
-        };
-        persist(|| self.store().insert_credential(&credential)).await?;
-        self.enqueue(Work { credential: id, project: grant.project.clone(), generation: credential.generation }).await;
+        for (key, value) in &grant.inputs.secret {
+            tokens.inputs.entry(key.clone()).or_insert_with(|| value.clone());
+        }
+        let schedule = Schedule { at_exp: None, refresh_after: None };
+        let staged = Staged { tokens, schedule, pointer: String::new(), attempt: String::new() };
+        let like = grant.credential(CredentialId::generate(), String::new(), &staged, self.now());
+        let apart = self.engine().keep_apart(&like, staged.tokens).await?;
+        self.enqueue(Work { credential: apart.id, project: apart.project, generation: apart.generation }).await;
         Ok(())
     }
 

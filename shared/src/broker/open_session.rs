@@ -351,7 +351,7 @@ pub(crate) fn session_status(session: &Session, flow: Option<&Flow>, now: crate:
     }
 }
 
-fn check_scope(fields: &mut Fields, pointer: &str, project: &Project, scope: &str, known: bool) {
+pub(crate) fn check_scope(fields: &mut Fields, pointer: &str, project: &Project, scope: &str, known: bool) {
     if !known {
         fields.wrong(pointer, "scope_not_offered", format!("The client does not list the scope {scope:?}."));
     } else if project.policies.allowed_scopes.as_ref().is_some_and(|allowed| !allowed.iter().any(|one| one == scope)) {

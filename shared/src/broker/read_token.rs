@@ -1,27 +1,28 @@
 //! Reads an access token that is fresh. A token that is still valid is always served, whatever a refresh says.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use chrono::Duration;
 use serde::Deserialize;
+use tokio::time::Instant;
 use utoipa::ToSchema;
 
 use super::Broker;
 use super::access::Caller;
-use crate::clock::Timestamp;
+use super::delivery::{Delivery, deliver};
+use super::raw_credential::RawDelivery;
 use crate::error::{Error, Result};
 use crate::model::client::Client;
-use crate::model::credential::{Credential, CredentialStatus};
+use crate::model::credential::{Credential, CredentialKind, CredentialStatus};
 use crate::model::ids::{CredentialId, ProjectId};
 use crate::model::principal::Role;
 use crate::model::token_set::TokenSet;
-use crate::refresh::decide::{Need, need, warning};
+use crate::protocol::scope;
+use crate::refresh::decide::{Need, need, warning as status_warning};
 use crate::refresh::sweep::Work;
-use crate::refresh::{Reason, WAIT_BUDGET, suspended};
-use crate::secret::Secret;
+use crate::refresh::{Reason, START_WITHIN, WAIT_BUDGET, suspended};
 use crate::telemetry;
-use crate::vault::Place;
+use crate::vault::{Place, Prefetched};
 
 /// The longest `min_ttl` (seconds).
 const MAX_MIN_TTL: i64 = 24 * 60 * 60;
@@ -41,42 +42,29 @@ pub struct TokenRequest {
     pub reference: Option<String>,
 }
 
-/// An access token with what a program needs to use it. Never a refresh token.
-pub struct Delivery {
-    /// The access token.
-    pub access_token: Secret<String>,
-    /// As the provider sent it.
-    pub token_type: String,
-    /// When it expires; `None` when the provider does not say.
-    pub expires_at: Option<Timestamp>,
-    /// From when a newer one may be there.
-    pub refresh_after: Option<Timestamp>,
-    /// Which generation it is.
-    pub generation: u64,
-    /// What is granted.
-    pub scopes: Vec<String>,
-    /// The header to send it in.
-    pub header_name: String,
-    /// The header's value.
-    pub header_value: Secret<String>,
-    /// The API that it is for.
-    pub api_base_url: Option<String>,
-    /// Further headers of the API.
-    pub headers: BTreeMap<String, String>,
-    /// Something that the caller should know.
-    pub warning: Option<&'static str>,
+/// A request for tokens, checked: for one credential or for many.
+pub(super) struct Reading<'a> {
+    pub(super) caller: &'a Caller,
+    pub(super) project: ProjectId,
+    min_ttl: Option<Duration>,
+    request: &'a TokenRequest,
+    /// When the call began: refreshes that the function's time limit could cut off are not begun.
+    pub(super) begun: Instant,
 }
 
-impl Broker {
-    /// Reads an access token.
-    ///
-    /// # Errors
-    /// [`Error::ReauthorizationRequired`], [`Error::Suspended`], [`Error::Refreshing`], [`Error::ProviderUnavailable`],
-    /// [`Error::ClientRejected`]: only when no valid token is left.
-    pub async fn read_token(&self, caller: &Caller, id: &str, request: TokenRequest) -> Result<Delivery> {
+/// What a read brings.
+pub enum Delivered {
+    /// An access token.
+    Token(Box<Delivery>),
+    /// A raw credential.
+    Raw(RawDelivery),
+}
+
+impl<'a> Reading<'a> {
+    /// Checks everything that holds for each of the credentials alike.
+    pub(super) fn check(caller: &'a Caller, request: &'a TokenRequest) -> Result<Self> {
         caller.require(&[Role::Runner, Role::Platform], "tokens:read")?;
         let project = caller.project(None)?;
-        let id = CredentialId::parse(id).map_err(|_| Error::NotFound)?;
         let min_ttl = match request.min_ttl {
             Some(seconds) if !(0..=MAX_MIN_TTL).contains(&seconds) => {
                 let rule = format!("0 to {MAX_MIN_TTL} seconds.");
@@ -89,51 +77,110 @@ impl Broker {
                 return Err(Error::field(pointer, "too_long", "At most 256 characters, no control characters."));
             }
         }
+        Ok(Self { caller, project, min_ttl, request, begun: Instant::now() })
+    }
+}
 
-        // One consistent read of the item and one of the vault, at once.
-        let place = Place::new(project.as_str(), id.as_str());
-        let (found, prefetched) =
-            tokio::join!(self.store().find_credential(&project, &id), self.vault().prefetch(&place));
-        let credential = found?.ok_or(Error::NotFound)?;
-        may_read(caller, &credential)?;
+impl Broker {
+    /// Reads an access token, or a raw credential.
+    ///
+    /// # Errors
+    /// [`Error::ReauthorizationRequired`], [`Error::Suspended`], [`Error::Refreshing`], [`Error::ProviderUnavailable`],
+    /// [`Error::ClientRejected`]: only when no valid token is left.
+    pub async fn read_token(&self, caller: &Caller, id: &str, request: TokenRequest) -> Result<Delivered> {
+        self.read_one(&Reading::check(caller, &request)?, id).await
+    }
+
+    pub(super) async fn read_one(&self, reading: &Reading<'_>, id: &str) -> Result<Delivered> {
+        let id = CredentialId::parse(id).map_err(|_| Error::NotFound)?;
+        let (credential, prefetched) = self.find_with_secret(&reading.project, &id).await?;
+        may_read(reading.caller, &credential)?;
+        if credential.kind == CredentialKind::Raw {
+            return Ok(Delivered::Raw(self.read_raw(&credential, prefetched).await?));
+        }
         let client = self.client_of_credential(&credential).await?;
 
-        let (credential, prefetched, warning) = match need(&credential, self.now(), min_ttl) {
-            Need::Serve => {
-                let warning = warning(&credential);
-                (credential, prefetched, warning)
-            }
+        let (min_ttl, begun) = (reading.min_ttl, reading.begun);
+        let (mut credential, prefetched, mut warning) = match need(&credential, self.now(), min_ttl) {
+            Need::Serve => (credential, prefetched, None),
             Need::ServeShort => (credential, prefetched, Some("min_ttl_unreachable")),
             Need::ServeAndRefresh => {
-                let (project, generation) = (project.clone(), credential.generation);
-                self.enqueue(Work { credential: id.clone(), project, generation }).await;
-                let warning = warning(&credential);
-                (credential, prefetched, warning)
+                self.enqueue(work(&credential)).await;
+                (credential, prefetched, None)
             }
-            Need::Refresh { alive } => match self.refresh_first(&client, &credential, alive).await? {
-                Some(newer) => {
+            Need::Refresh { alive } => match self.refresh_first(&client, &credential, begun).await {
+                Ok(newer) => {
                     let short =
                         min_ttl.is_some_and(|min_ttl| newer.expires_at().is_some_and(|at| at - self.now() < min_ttl));
-                    (newer, crate::vault::Prefetched::Nothing, short.then_some("min_ttl_unreachable"))
+                    (newer, Prefetched::Nothing, short.then_some("min_ttl_unreachable"))
                 }
-                None => (credential, prefetched, Some("refresh_failed")),
+                // What was taken away meanwhile is not served from what was read before.
+                Err(error) if alive && !takes_away(&error) => {
+                    tracing::warn!(credential = %credential.id, %error, "a refresh that was asked for failed");
+                    (credential, prefetched, Some("refresh_failed"))
+                }
+                Err(error) => return Err(error),
             },
-            Need::Nothing => return Err(self.dead(&project, &credential).await),
+            Need::Nothing => return Err(self.dead(&credential).await),
         };
+        let place = Place::new(credential.project.as_str(), credential.id.as_str());
         let document = self.vault().open(&place, &credential.cur, prefetched).await?;
-        let tokens = TokenSet::from_document(&document).ok_or(Error::Internal("a token set cannot be read"))?;
+        let tokens = TokenSet::from_document(&document);
+        let mut tokens = tokens.ok_or(Error::Internal("a token set cannot be read"))?;
+        // Imported with a refresh token alone, or not fetched yet: there is nothing to serve, whatever its times say.
+        if tokens.access_token.is_empty() {
+            if !credential.may_refresh() {
+                return Err(self.dead(&credential).await);
+            }
+            credential = self.refresh_first(&client, &credential, begun).await?;
+            tokens = self.open_tokens(&credential).await?;
+            warning = None;
+        }
         telemetry::count("TokenRead", "served", self.now());
+        let TokenRequest { purpose, reference, .. } = reading.request;
         tracing::info!(
-            credential = %credential.id, generation = credential.generation, key = %caller.key.id,
-            user = caller.user.as_deref(), purpose = request.purpose.as_deref(), reference = request.reference.as_deref(),
+            credential = %credential.id, generation = credential.generation, key = %reading.caller.key.id,
+            user = reading.caller.user.as_deref(), purpose = purpose.as_deref(), reference = reference.as_deref(),
             "token read"
         );
-        Ok(deliver(&client, &credential, tokens, warning))
+        let warning = warning.or_else(|| status_warning(&credential)).or_else(|| scope_warning(&credential));
+        let delivery = deliver(self.outbound().policy(), &client, &credential, tokens, warning);
+        Ok(Delivered::Token(Box::new(delivery)))
+    }
+
+    /// A credential that the project has or shares, with what the vault may have fetched meanwhile: for one of its own a
+    /// consistent read of the item and one of the vault, at once.
+    async fn find_with_secret(&self, project: &ProjectId, id: &CredentialId) -> Result<(Credential, Prefetched)> {
+        let place = Place::new(project.as_str(), id.as_str());
+        let (own, prefetched) = tokio::join!(self.store().find_credential(project, id), self.vault().prefetch(&place));
+        let found = match own? {
+            Some(own) => Some((own, prefetched)),
+            None => {
+                let shared = self.store().find_shared_credential(project, id).await?;
+                shared.map(|shared| (shared, Prefetched::Nothing))
+            }
+        };
+        // A grant that is only kept until it is ended is nobody's to use.
+        found.filter(|(credential, _)| !credential.detached).ok_or(Error::NotFound)
+    }
+
+    /// A credential that programs of a project may use: its own, or one that is shared with it.
+    pub(super) async fn usable_credential(&self, project: &ProjectId, id: &str) -> Result<Credential> {
+        let id = CredentialId::parse(id).map_err(|_| Error::NotFound)?;
+        let found = match self.store().find_credential(project, &id).await? {
+            Some(own) => Some(own),
+            None => self.store().find_shared_credential(project, &id).await?,
+        };
+        found.filter(|credential| !credential.detached).ok_or(Error::NotFound)
     }
 
     /// The client that a credential was made with. Without it the credential cannot be used.
     pub(crate) async fn client_of_credential(&self, credential: &Credential) -> Result<Arc<Client>> {
-        let client = credential.client.as_ref().ok_or(Error::Internal("a credential with tokens has no client"))?;
+        let client = credential.client.as_ref().ok_or_else(|| Error::Conflict {
+            code: "not_refreshable",
+            detail: "A raw credential has no tokens.".to_owned(),
+            advice: &["Replace its value instead (PUT /v1/credentials/{id}/value)."],
+        })?;
         match self.client(client).await {
             Err(Error::NotFound) => Err(Error::ReauthorizationRequired {
                 reason: "client_deleted".to_owned(),
@@ -143,35 +190,46 @@ impl Broker {
         }
     }
 
-    /// Waits for a refresh. `None`: it failed, and what is there can still be served.
-    async fn refresh_first(
+    /// Waits for a refresh, for a call that began at `begun`.
+    pub(super) async fn refresh_first(
         &self,
         client: &Arc<Client>,
         credential: &Credential,
-        alive: bool,
-    ) -> Result<Option<Credential>> {
-        match self.engine().refresh(client, credential.clone(), Reason::Due, WAIT_BUDGET).await {
-            Ok(newer) => Ok(Some(newer)),
-            Err(error) if alive => {
-                tracing::warn!(credential = %credential.id, %error, "a refresh that was asked for failed");
-                Ok(None)
-            }
+        begun: Instant,
+    ) -> Result<Credential> {
+        if begun.elapsed() >= START_WITHIN {
+            // Too late for this call: the queue does it, and the next call finds it done.
+            self.enqueue(work(credential)).await;
+        }
+        self.refresh_now(client, credential, Reason::Due, begun).await
+    }
+
+    /// As [`Broker::refresh_first`], for any reason; and an owner whose consent is needed is told where to go.
+    pub(super) async fn refresh_now(
+        &self,
+        client: &Arc<Client>,
+        credential: &Credential,
+        reason: Reason,
+        begun: Instant,
+    ) -> Result<Credential> {
+        match self.engine().refresh_since(begun, client, credential.clone(), reason, WAIT_BUDGET).await {
             Err(error) if error.needs_reauthorization() => {
                 Err(error.reauthorized_at(self.reauthorize_url(&credential.project, credential).await))
             }
-            Err(error) => Err(error),
+            other => other,
         }
     }
 
     /// Why a credential whose access token has expired cannot be served.
-    async fn dead(&self, project: &ProjectId, credential: &Credential) -> Error {
+    pub(super) async fn dead(&self, credential: &Credential) -> Error {
         match credential.status {
             CredentialStatus::Suspended => suspended(credential),
             CredentialStatus::Revoking | CredentialStatus::Revoked => Error::Revoked,
             CredentialStatus::Active | CredentialStatus::RefreshFailing | CredentialStatus::ReauthorizationRequired => {
                 let reason =
                     credential.status_reason.clone().unwrap_or_else(|| "expired_without_refresh_token".to_owned());
-                Error::ReauthorizationRequired { reason, url: self.reauthorize_url(project, credential).await }
+                let url = self.reauthorize_url(&credential.project, credential).await;
+                Error::ReauthorizationRequired { reason, url }
             }
         }
     }
@@ -182,6 +240,11 @@ impl Broker {
     }
 }
 
+/// Whether a refresh found that nothing may be served any more.
+fn takes_away(error: &Error) -> bool {
+    matches!(error.plain(), Error::Suspended | Error::PutAside(_) | Error::Revoked | Error::NotFound)
+}
+
 /// A runner reads what its project has; a platform key reads what belongs to the person it acts for.
 fn may_read(caller: &Caller, credential: &Credential) -> Result<()> {
     match credential.status {
@@ -190,31 +253,31 @@ fn may_read(caller: &Caller, credential: &Credential) -> Result<()> {
         CredentialStatus::Active | CredentialStatus::RefreshFailing | CredentialStatus::ReauthorizationRequired => {}
     }
     if caller.key.role == Role::Platform && caller.require_user()? != credential.owner {
-        return Err(Error::Forbidden {
-            code: "not_the_owner",
-            detail: "A platform key reads tokens only for the credential's owner.".to_owned(),
-        });
+        return Err(not_the_owner());
     }
     Ok(())
 }
 
-fn deliver(client: &Client, credential: &Credential, tokens: TokenSet, warning: Option<&'static str>) -> Delivery {
-    let header = &client.settings.header;
-    let header_value = match header.prefix.as_str() {
-        "" => tokens.access_token.expose().clone(),
-        prefix => format!("{prefix} {}", tokens.access_token.expose()),
-    };
-    Delivery {
-        access_token: tokens.access_token,
-        token_type: tokens.token_type,
-        expires_at: credential.expires_at(),
-        refresh_after: credential.refresh_after.and_then(chrono::DateTime::from_timestamp_millis),
-        generation: credential.generation,
-        scopes: credential.granted_scopes.clone(),
-        header_name: header.name.clone(),
-        header_value: Secret::new(header_value),
-        api_base_url: client.settings.api_base_url.clone(),
-        headers: BTreeMap::new(),
-        warning,
+/// A platform key that names a person names the owner.
+pub(super) fn may_use(caller: &Caller, credential: &Credential) -> Result<()> {
+    let other = caller.user.as_ref().is_some_and(|user| *user != credential.owner);
+    if caller.key.role == Role::Platform && other { Err(not_the_owner()) } else { Ok(()) }
+}
+
+fn not_the_owner() -> Error {
+    Error::Forbidden {
+        code: "not_the_owner",
+        detail: "A platform key does this only for the credential's owner.".to_owned(),
     }
+}
+
+fn work(credential: &Credential) -> Work {
+    let (credential, project, generation) = (credential.id.clone(), credential.project.clone(), credential.generation);
+    Work { credential, project, generation }
+}
+
+/// Fewer scopes are granted than were asked. Everything else that there is to warn of is more urgent.
+fn scope_warning(credential: &Credential) -> Option<&'static str> {
+    let missing = scope::missing(&credential.granted_scopes, &credential.requested_scopes);
+    (!missing.is_empty()).then_some("scope_reduced")
 }

@@ -1,13 +1,17 @@
 //! Replaces the grant of a credential in place: the same id, and unless it was allowed to change the same account (N3).
 
+use serde_json::Map;
+
 use super::Broker;
+use super::inputs::Inputs;
 use super::new_grant::NewGrant;
 use crate::error::{Error, Result};
-use crate::model::credential::{Credential, CredentialStatus};
+use crate::model::credential::{Credential, Schedule};
 use crate::model::flow::Flow;
 use crate::model::token_set::TokenSet;
 use crate::protocol::token::TokenAnswer;
 use crate::refresh::persist;
+use crate::refresh::suspended::ACCOUNT_UNVERIFIED;
 use crate::store::Replacement;
 use crate::vault::{Place, Prefetched};
 
@@ -26,7 +30,7 @@ impl Broker {
             return Err(Error::Revoked);
         }
         // It may have changed hands since the session was opened.
-        if base.owner != flow.owner {
+        if base.owner != flow.owner || base.client.as_ref() != Some(&flow.client) {
             return Err(super::find_credential::not_the_owner());
         }
         let tokens = self.open_tokens(&base).await?;
@@ -53,42 +57,60 @@ impl Broker {
         flow: &Flow,
         new: &NewGrant<'_>,
         base: &Credential,
-        old: &TokenSet,
         answer: TokenAnswer,
     ) -> Result<Credential> {
-        let now = self.now();
-        let (tokens, schedule) = new.tokens(answer, base.generation + 1, now);
-        if !flow.allow_account_change && base.account.is_some() && base.account != new.account {
-            tracing::warn!(credential = %base.id, flow = %flow.id, security = true, "another account was brought");
-            self.end_grant_quietly(new, tokens).await;
-            return Err(Error::AccountMismatch);
+        let mut new = NewGrant { inputs: new.inputs.clone(), ..new.clone() };
+        if let Some(known) = base.account.as_ref().filter(|_| !flow.allow_account_change) {
+            match &new.account {
+                // One client has one authorization server, so the subject says it all.
+                Some(brought) if brought.subject == known.subject => {}
+                Some(_) => {
+                    tracing::warn!(credential = %base.id, flow = %flow.id, security = true, "another account was brought");
+                    return Err(Error::AccountMismatch);
+                }
+                // The consent is not thrown away because nobody could say whose it is: its owner decides.
+                None => new.aside = Some(ACCOUNT_UNVERIFIED),
+            }
         }
-        let same = tokens.refresh_token.as_ref().zip(old.refresh_token.as_ref());
-        let same = same.is_some_and(|(new, old)| new.matches(old.expose().as_bytes()));
-        let stored = self.replace(Some(flow), new, base, (tokens, schedule)).await?;
-        // Servers that keep one grant per person and client would end the new one with the old.
-        if !same && new.client.settings.revocation_request.revokes_replaced() {
-            let outdated = TokenSet {
-                access_token: old.access_token.clone(),
-                refresh_token: old.refresh_token.clone(),
-                inputs: old.inputs.clone(),
-                ..super::new_grant::only_tokens("".into(), None, base.bound_origin.clone())
-            };
-            let of_old = NewGrant {
-                requested_scopes: &base.requested_scopes,
-                inputs: super::inputs::Inputs { shown: base.variables.clone(), secret: old.inputs.clone() },
-                bound_origin: base.bound_origin.clone(),
-                account: base.account.clone(),
-                extra: Default::default(),
-                ..*new
-            };
-            self.end_grant_quietly(&of_old, outdated).await;
-        }
+        let tokens = new.tokens(answer, base.generation + 1, self.now());
+        let (stored, replaced) = self.replace_over(Some(flow), &new, base, tokens).await?;
+        self.end_replaced(&new, &replaced, &stored).await;
         tracing::info!(credential = %stored.id, generation = stored.generation, "the grant was replaced");
         Ok(stored)
     }
 
-    /// Stages the new token set and commits it over the credential as it is then.
+    /// Ends what was replaced: the token set that the credential had at that moment, and one that a dead worker received.
+    async fn end_replaced(&self, new: &NewGrant<'_>, replaced: &Credential, stored: &Credential) {
+        // Servers that keep one grant per person and client would end the new one with the old.
+        if !new.client.settings.revocation_request.revokes_replaced() {
+            return;
+        }
+        let place = Place::new(replaced.project.as_str(), replaced.id.as_str());
+        let current = self.open_tokens(stored).await.ok();
+        let orphan = replaced.intent.as_ref().map(|intent| intent.attempt.as_str());
+        for pointer in [Some(replaced.cur.as_str()), orphan].into_iter().flatten() {
+            let Ok(document) = self.vault().open(&place, pointer, Prefetched::Nothing).await else { continue };
+            let Some(old) = TokenSet::from_document(&document) else { continue };
+            let same =
+                old.refresh_token.as_ref().zip(current.as_ref().and_then(|tokens| tokens.refresh_token.as_ref()));
+            if same.is_some_and(|(old, new)| new.matches(old.expose().as_bytes())) {
+                continue;
+            }
+            let of_old = NewGrant {
+                grant: replaced.grant,
+                requested_scopes: &replaced.requested_scopes,
+                inputs: Inputs { shown: replaced.variables.clone(), secret: old.inputs.clone() },
+                bound_origin: replaced.bound_origin.clone(),
+                account: replaced.account.clone(),
+                extra: Map::new(),
+                aside: None,
+                ..new.clone()
+            };
+            self.end_grant_quietly(&of_old, old).await;
+        }
+    }
+
+    /// Stages a new token set and commits it over the credential as it is then.
     ///
     /// # Errors
     /// [`Error::Revoked`], [`Error::Conflict`] when the credential keeps changing.
@@ -97,35 +119,36 @@ impl Broker {
         flow: Option<&Flow>,
         new: &NewGrant<'_>,
         base: &Credential,
-        tokens: (TokenSet, crate::model::credential::Schedule),
+        tokens: (TokenSet, Schedule),
     ) -> Result<Credential> {
+        Ok(self.replace_over(flow, new, base, tokens).await?.0)
+    }
+
+    /// As [`Broker::replace`], with the credential as it was right before.
+    async fn replace_over(
+        &self,
+        flow: Option<&Flow>,
+        new: &NewGrant<'_>,
+        base: &Credential,
+        tokens: (TokenSet, Schedule),
+    ) -> Result<(Credential, Credential)> {
         let now = self.now();
         let mut base = base.clone();
-        let mut suspended = false;
         let mut staged = self.stage_grant(&base.project, &base.id, tokens).await?;
+        let mut written_until = base.written_until;
         for _ in 0..ROUNDS {
-            let floor = self.vault().write_floor();
-            let written = floor.map_or(0, |floor| floor.spend(base.written_until, now.timestamp_millis()));
-            let mut replaced = new.replacing(&base, &staged, written, now);
-            if suspended {
-                replaced.suspended_from = Some(replaced.status);
-                replaced.status = CredentialStatus::Suspended;
-                replaced.status_reason.clone_from(&base.status_reason);
-                replaced.refresh_after = None;
+            if let Some(floor) = self.vault().write_floor() {
+                written_until = floor.spend(written_until.max(base.written_until), now.timestamp_millis());
             }
+            let replaced = new.replacing(&base, &staged, written_until, now);
             match persist(|| self.store().replace_grant(flow, &base, &replaced, now)).await? {
-                Replacement::Done => {
-                    return Ok(Credential { fence: base.fence + 1, ..replaced });
-                }
-                Replacement::Lost => return Err(Error::Internal("the flow was ended while its code was exchanged")),
+                Replacement::Done => return Ok((Credential { fence: base.fence + 1, ..replaced }, base)),
+                Replacement::Lost => return Err(flow_lost()),
                 Replacement::Changed => {
                     base = self.store().find_credential(&base.project, &base.id).await?.ok_or(Error::Revoked)?;
                     if base.is_ended() || base.owner != new.owner {
-                        self.end_grant_quietly(new, staged.tokens).await;
                         return Err(Error::Revoked);
                     }
-                    // Somebody suspended it since the new grant was asked for: it stays so, with the new grant.
-                    suspended = base.status == CredentialStatus::Suspended;
                     staged = self.stage_again(&base, staged).await?;
                 }
             }
@@ -135,5 +158,14 @@ impl Broker {
             detail: "The credential is being changed by other calls.".to_owned(),
             advice: &["Try again."],
         })
+    }
+}
+
+/// Somebody else ended the flow while its code was exchanged.
+pub(crate) fn flow_lost() -> Error {
+    Error::Conflict {
+        code: "flow_failed",
+        detail: "The flow was ended by another call while its code was exchanged.".to_owned(),
+        advice: &["Open a new connect session, or send the person to the same connect link again."],
     }
 }

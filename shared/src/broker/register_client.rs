@@ -7,7 +7,7 @@ use super::access::Caller;
 use super::fields::{Fields, escape};
 use crate::clock::Timestamp;
 use crate::error::{Error, Result};
-use crate::model::client::{Client, ClientSecret, ClientSettings, GrantType};
+use crate::model::client::{Client, ClientSecret, ClientSettings};
 use crate::model::ids::{ClientId, ProjectId};
 use crate::model::principal::Role;
 use crate::outbound::{Limits, OutboundError, OutboundRequest};
@@ -57,6 +57,7 @@ impl Broker {
         } else {
             settings.project = caller.project_filter(None)?;
         }
+        settings.drop_defaults(None);
         self.check_shared_with(caller, &settings.shared_with, &[]).await?;
         self.validate_client(&settings, client_secret.as_ref(), client_key.as_deref())?;
         let discovered = self.discover(&mut settings).await?;
@@ -71,6 +72,7 @@ impl Broker {
             id,
             client_key,
             version: 1,
+            revision: 1,
             disabled: false,
             client_secrets: Vec::new(),
             secret_origin: None,
@@ -122,96 +124,8 @@ impl Broker {
         let record =
             ClientSecret { id: pointer, added_at: now, last_success_at: None, retire_at: None, expires_at: None };
         client.client_secrets.insert(0, record);
-        client.secret_origin = client.settings.token_origin();
+        client.secret_origin = client.settings.secret_origins();
         Ok(())
-    }
-
-    pub(crate) fn validate_client(
-        &self,
-        settings: &ClientSettings,
-        client_secret: Option<&Secret<String>>,
-        client_key: Option<&str>,
-    ) -> Result<()> {
-        let mut fields = Fields::default();
-        fields.text("/name", &settings.name);
-        fields.text_opt("/owner", settings.owner.as_ref());
-        fields.text_opt("/client_id", settings.client_id.as_ref());
-        fields.text_opt("/audience", settings.audience.as_ref());
-        let urls = [
-            ("/issuer", &settings.issuer),
-            ("/authorization_endpoint", &settings.authorization_endpoint),
-            ("/token_endpoint", &settings.token_endpoint),
-            ("/revocation_endpoint", &settings.revocation_endpoint),
-            ("/introspection_endpoint", &settings.introspection_endpoint),
-            ("/userinfo_endpoint", &settings.userinfo_endpoint),
-            ("/api_base_url", &settings.api_base_url),
-        ];
-        for (pointer, url) in urls {
-            self.check_endpoint(&mut fields, pointer, url.as_ref());
-        }
-        for (pointer, url) in [("/docs_url", &settings.docs_url), ("/scopes/docs_url", &settings.scopes.docs_url)] {
-            if url.as_ref().is_some_and(|url| !url.starts_with("https://")) {
-                fields.wrong(pointer, "url_not_https", "A link for people uses https.");
-            }
-        }
-        if let Some(resource) = &settings.resource
-            && url::Url::parse(resource).map_or(true, |url| url.fragment().is_some())
-        {
-            fields.wrong("/resource", "not_a_resource", "An absolute URI without a fragment (RFC 8707 §2).");
-        }
-        if settings.grant_types.is_empty() {
-            fields.wrong("/grant_types", "empty", "Name at least one grant type.");
-        } else if !settings.grant_types.contains(&GrantType::AuthorizationCode) {
-            fields.wrong("/grant_types", "unsupported", "authorization_code must be among them.");
-        }
-        fields.scopes("/scopes/required", &settings.scopes.required);
-        fields.scopes("/scopes/optional", settings.scopes.optional.iter().map(|scope| &scope.value));
-        if let Some(separator) = &settings.scopes.separator
-            && ![" ", ","].contains(&separator.as_str())
-        {
-            fields.wrong("/scopes/separator", "unsupported", "A space or a comma.");
-        }
-        fields.authorization_params("/authorization_params", &settings.authorization_params);
-        fields.labels("/labels", &settings.labels);
-        self.check_return_urls(&mut fields, "/return_urls", &settings.return_urls);
-        if http::HeaderName::from_bytes(settings.header.name.as_bytes()).is_err() {
-            fields.wrong("/header/name", "not_a_header", "A header name like Authorization (RFC 9110 §5.1).");
-        }
-        if settings.header.prefix.len() > 64 || !settings.header.prefix.bytes().all(|byte| (0x20..0x7f).contains(&byte))
-        {
-            fields.wrong("/header/prefix", "not_a_prefix", "At most 64 visible ASCII characters.");
-        }
-        if let Some(test) = &settings.test_request
-            && (!test.path.starts_with('/') || test.path.starts_with("//") || test.path.chars().any(char::is_control))
-        {
-            fields.wrong("/test_request/path", "not_a_path", "A path that begins with one slash.");
-        }
-        if let Some(secret) = client_secret {
-            let fits =
-                !secret.is_empty() && secret.expose().len() <= 4096 && !secret.expose().chars().any(char::is_control);
-            if !fits {
-                fields.wrong(
-                    "/client_secret",
-                    "not_a_secret",
-                    "Not empty, at most 4096 characters, no control characters.",
-                );
-            } else if settings.token_endpoint.is_none() && settings.issuer.is_none() {
-                fields.wrong(
-                    "/token_endpoint",
-                    "needed_for_secret",
-                    "A client secret is bound to the origin of the token endpoint: give token_endpoint or issuer with it.",
-                );
-            }
-        }
-        if let Some(key) = client_key {
-            let usable = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
-            // 22 base64url characters are 128 bits.
-            if !(22..=128).contains(&key.len()) || !key.bytes().all(usable) {
-                let rule = "22 to 128 base64url characters, at least 128 bits of randomness.";
-                fields.wrong("/client_key", "not_a_client_key", rule);
-            }
-        }
-        fields.done()
     }
 
     /// Fills the endpoints from the issuer's metadata. What was typed must agree with it: endpoints of one issuer and a
@@ -234,12 +148,12 @@ impl Broker {
             {
                 fields.wrong(pointer, "differs_from_issuer", "The issuer's metadata has another one: leave it out.");
             }
-            self.check_endpoint(&mut fields, pointer, found.as_ref());
+            self.check_found(&mut fields, pointer, found.as_ref());
             if typed.is_none() {
                 typed.clone_from(found);
             }
         }
-        self.check_endpoint(&mut fields, "/issuer", metadata.jwks_uri.as_ref());
+        self.check_found(&mut fields, "/issuer", metadata.jwks_uri.as_ref());
         fields.done()?;
         if settings.token_endpoint_auth_method.is_none() {
             settings.token_endpoint_auth_method = Some(auth_method(&metadata));
@@ -250,7 +164,7 @@ impl Broker {
         })
     }
 
-    async fn fetch_metadata(&self, issuer: &str) -> Result<Metadata> {
+    pub(crate) async fn fetch_metadata(&self, issuer: &str) -> Result<Metadata> {
         let parsed = url::Url::parse(issuer).map_err(|_| Error::field("/issuer", "not_a_url", "It must be a URL."))?;
         let mut other_issuer = false;
         for location in discovery::locations(&parsed) {

@@ -3,6 +3,7 @@
 
 use super::Broker;
 use super::access::Caller;
+use super::find_credential::not_the_owner;
 use crate::clock::Timestamp;
 use crate::error::{Error, Result};
 use crate::model::credential::{Credential, CredentialStatus};
@@ -25,8 +26,12 @@ impl Broker {
         suspended: bool,
     ) -> Result<Credential> {
         let superuser = caller.key.role == Role::Superuser;
+        let owner = credential.owner.clone();
         let mut base = credential;
         for _ in 0..ROUNDS {
+            if !superuser && base.owner != owner {
+                return Err(not_the_owner());
+            }
             let change = match suspended {
                 _ if base.is_ended() => return Err(Error::Revoked),
                 true => suspend(&base, superuser),

@@ -8,4 +8,5 @@ pub mod openapi;
 pub mod problem;
 pub mod query;
 pub mod routes;
+pub mod value_view;
 pub mod view;

@@ -346,6 +346,16 @@ fn put_aside(why: &Aside) -> Problem {
         ])
         .by(WhoCanAct::Owner)
         .with("scopes", scopes.clone()),
+        Aside::AccountUnverified => suspended(
+            "account_unverified",
+            "The new consent may have been given with another account: the provider did not say. It is kept and not served."
+                .to_owned(),
+        )
+        .advice([
+            "If it is the same account, the owner lifts the suspension: PATCH /v1/credentials/{id} with suspended false.",
+            "Otherwise connect the right account again.",
+        ])
+        .by(WhoCanAct::Owner),
         Aside::TokenType => suspended(
             "unusable_token_type",
             "The provider issued a token that is not a bearer token. It is kept and not served.".to_owned(),

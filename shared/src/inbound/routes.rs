@@ -15,6 +15,10 @@ use crate::error::Error;
 /// The response header that names the request.
 const REQUEST_ID: HeaderName = HeaderName::from_static("grantkeeper-request-id");
 
+/// The id of a request, for a handler whose answer holds problems of its own.
+#[derive(Clone)]
+pub struct RequestId(pub String);
+
 /// Travels from the handler to the boundary, where it is logged and written.
 #[derive(Clone)]
 struct Failed(Arc<Error>);
@@ -55,8 +59,9 @@ fn new_request_id() -> String {
     format!("req_{}", ulid::Ulid::generate())
 }
 
-async fn boundary(request: Request, next: Next) -> Response {
+async fn boundary(mut request: Request, next: Next) -> Response {
     let request_id = new_request_id();
+    request.extensions_mut().insert(RequestId(request_id.clone()));
     let method = request.method().clone();
     let mut response = next.run(request).await;
     if is_bare(&response) {

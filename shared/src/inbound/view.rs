@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 
 use super::query::Listing;
 use crate::broker::Broker;
-use crate::broker::read_token::Delivery;
+use crate::broker::delivery::Delivery;
 use crate::clock::Timestamp;
 use crate::model::client::GrantType;
 use crate::model::credential::{Account, AccountKind, Credential, CredentialKind, CredentialStatus, Evidence};
@@ -135,13 +135,15 @@ pub struct DeliveryView<'a> {
     /// The header to send it in.
     pub header: HeaderView<'a>,
     /// Further headers of the API.
-    pub headers: &'a BTreeMap<String, String>,
-    /// The API that it is for.
+    #[schema(value_type = BTreeMap<String, String>)]
+    pub headers: BTreeMap<&'a str, &'a str>,
+    /// The API that it is for, without a slash at its end; null when that is not known.
     pub api_base_url: Option<&'a str>,
-    /// The credential's variables.
-    pub variables: BTreeMap<String, String>,
-    /// What else the provider's answer held.
-    pub extra: Map<String, Value>,
+    /// The credential's variables, without the secret ones.
+    pub variables: &'a BTreeMap<String, String>,
+    /// What else the provider's answers held, without other tokens.
+    #[schema(value_type = BTreeMap<String, Value>)]
+    pub extra: &'a Map<String, Value>,
     /// Something that the caller should know, as a stable code; absent when there is nothing.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub warning: Option<&'static str>,
@@ -167,10 +169,10 @@ impl<'a> From<&'a Delivery> for DeliveryView<'a> {
             generation: delivery.generation,
             scopes: &delivery.scopes,
             header: HeaderView { name: &delivery.header_name, value: delivery.header_value.expose() },
-            headers: &delivery.headers,
+            headers: delivery.headers.iter().map(|(name, value)| (name.as_str(), value.expose().as_str())).collect(),
             api_base_url: delivery.api_base_url.as_deref(),
-            variables: BTreeMap::new(),
-            extra: Map::new(),
+            variables: &delivery.variables,
+            extra: &delivery.extra,
             warning: delivery.warning,
         }
     }

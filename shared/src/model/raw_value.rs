@@ -8,6 +8,9 @@ use serde_json::Value;
 
 use crate::secret::Secret;
 
+mod check;
+mod schema;
+
 /// What the vault keeps for a raw credential.
 #[derive(Serialize, Deserialize)]
 pub struct RawValue {

@@ -25,6 +25,12 @@ pub struct Metadata {
     pub authorization_response_iss_parameter_supported: bool,
     /// RFC 8414 §2; `client_secret_basic` when omitted.
     pub token_endpoint_auth_methods_supported: Option<Vec<String>>,
+    /// RFC 8414 §2.
+    pub grant_types_supported: Option<Vec<String>>,
+    /// RFC 8414 §2: the scopes that the server tells of, maybe not all.
+    pub scopes_supported: Option<Vec<String>>,
+    /// RFC 8414 §2; no PKCE when omitted.
+    pub code_challenge_methods_supported: Option<Vec<String>>,
 }
 
 /// Why a metadata document was not accepted.

@@ -112,7 +112,7 @@ impl Engine {
         grant: &Grant<'_>,
     ) -> Result<Asked> {
         let begun = Instant::now();
-        let mut asked = self.try_secrets(client, resolved, secrets, bound, grant, begun).await?;
+        let mut asked = self.try_secrets(resolved, secrets, bound, grant, begun).await?;
         let refused = matches!(asked.answer, Answer::ClientRefused { error: "invalid_client", .. });
         if refused
             && begun.elapsed() < TRY_WITHIN
@@ -122,7 +122,7 @@ impl Engine {
             // Another process may have been told a newer secret than this one knows.
             let newer = self.newer_secrets(client, secrets).await.unwrap_or_default();
             if !newer.is_empty() {
-                let again = self.try_secrets(client, resolved, &newer, bound, grant, begun).await?;
+                let again = self.try_secrets(resolved, &newer, bound, grant, begun).await?;
                 asked.exchanges.extend(again.exchanges);
                 asked.answer = again.answer;
                 asked.secret = again.secret;
@@ -133,7 +133,6 @@ impl Engine {
 
     async fn try_secrets(
         &self,
-        client: &Client,
         resolved: &Resolved,
         secrets: &[KnownSecret],
         bound: &str,
@@ -211,9 +210,7 @@ impl Engine {
             return Ok(vec![KnownSecret { id: None, value }]);
         }
         // A secret goes only to the origins it was entered for (SECURITY.md 24).
-        let now = client.settings.token_origin();
-        let entered_for = client.secret_origin.as_deref().unwrap_or_default();
-        if !now.is_some_and(|now| entered_for.split(' ').any(|known| known == now)) {
+        if !may_ask(client, client) {
             return Err(bound_elsewhere());
         }
         let known = client.usable_secrets(self.clock.now()).map(|secret| secret.id.clone()).collect();
@@ -233,7 +230,8 @@ impl Engine {
 
     async fn newer_secrets(&self, client: &Client, tried: &[KnownSecret]) -> Result<Vec<KnownSecret>> {
         let Some(fresh) = self.store.find_client(&client.id).await? else { return Ok(Vec::new()) };
-        if fresh.secret_origin != client.secret_origin {
+        // What is asked is still what the older record says.
+        if !may_ask(&fresh, client) {
             return Ok(Vec::new());
         }
         let untried = |id: &String| !tried.iter().any(|secret| secret.id.as_ref() == Some(id));
@@ -265,6 +263,24 @@ fn no_usable_secret() -> Error {
         detail: "Every secret of the client is retired or expired.".to_owned(),
         advice: &["Ask the superuser to add a secret (POST /v1/clients/{id}/secrets)."],
     }
+}
+
+/// Whether what a client authenticates with may be sent to another endpoint than those of tokens: a secret of its own
+/// only where it was entered for (SECURITY.md 24).
+pub(super) fn may_tell(client: &Client, endpoint: Option<&str>) -> bool {
+    let settings = &client.settings;
+    let own = settings.credentials_from == CredentialsFrom::Client && settings.auth_method() != AuthMethod::None;
+    !own || client.may_send_secrets_to(endpoint, settings)
+}
+
+/// Whether the secrets of one record of a client may go where tokens are asked for by another.
+fn may_ask(secrets_of: &Client, asked: &Client) -> bool {
+    let settings = &asked.settings;
+    let refresh = settings.refresh_request.as_ref().and_then(|request| request.url.as_deref());
+    settings.token_endpoint.is_some()
+        && [settings.token_endpoint.as_deref(), refresh]
+            .into_iter()
+            .all(|url| secrets_of.may_send_secrets_to(url, settings))
 }
 
 pub(crate) fn bound_elsewhere() -> Error {

@@ -149,6 +149,7 @@ impl Engine {
                 });
             }
         }
+        self.check_age(client, credential, reason)?;
         match credential.backoff(self.clock.now()) {
             // A refresh that is asked for by name does not wait, unless a refresh token may have been spent unseen.
             Some(left) if reason == Reason::Due || credential.intent.is_some() => Err(match rejected(credential) {
@@ -160,6 +161,30 @@ impl Engine {
             }),
             _ => Ok(()),
         }
+    }
+
+    /// Whether the provider would count a refresh that is asked for by name as too early. What a dead worker left behind
+    /// goes on in any case.
+    fn check_age(&self, client: &Client, credential: &Credential, reason: Reason) -> Result<()> {
+        let min_age = Duration::seconds(client.settings.refresh.min_age_seconds.unwrap_or_default().into());
+        let earliest = credential.issued_at + min_age.num_milliseconds();
+        let early = reason == Reason::Forced && self.clock.now().timestamp_millis() < earliest;
+        if !early || credential.intent.is_some() {
+            return Ok(());
+        }
+        let at = chrono::DateTime::from_timestamp_millis(earliest).unwrap_or_default();
+        Err(Error::Conflict {
+            code: "refresh_too_early",
+            detail: format!(
+                "The provider refuses a refresh before the access token is {} seconds old, which is at {}.",
+                min_age.num_seconds(),
+                at.to_rfc3339_opts(chrono::SecondsFormat::Secs, true),
+            ),
+            advice: &[
+                "Read the token instead: it is still good, and is refreshed in time.",
+                "Repeat the call after the time in detail; the client's refresh.min_age_seconds sets it.",
+            ],
+        })
     }
 
     /// Whether the vault will take the version that a refresh brings: it must not be found out afterwards that it does

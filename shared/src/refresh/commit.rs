@@ -13,7 +13,7 @@ use crate::protocol::scope;
 use crate::protocol::token::TokenAnswer;
 use crate::store::{AcquireRefresh, Attempted, CommitRefresh, ReleaseRefresh};
 use crate::telemetry;
-use crate::vault::Place;
+use crate::vault::{Place, Prefetched};
 
 /// The first backoff; it doubles with each failure in a row up to [`MAX_BACKOFF`].
 const FIRST_BACKOFF: Duration = Duration::seconds(5);
@@ -202,9 +202,25 @@ impl Engine {
             Attempted::Refused(Some(other)) if other.is_ended() => Err(Error::Revoked),
             Attempted::Refused(Some(other)) => {
                 tracing::warn!(credential = %held.id, base = held.generation, attempt = %acquire.attempt, "a late refresh was not committed");
+                if other.granted_at != held.granted_at {
+                    self.end_late(held, &acquire.attempt).await;
+                }
                 Ok(Step::Busy(other))
             }
             Attempted::Refused(None) => Err(Error::NotFound),
+        }
+    }
+
+    /// The grant was replaced while its last refresh was under way: nobody else knows of the tokens that this brought.
+    async fn end_late(&self, held: &Credential, staged: &str) {
+        let place = Place::new(held.project.as_str(), held.id.as_str());
+        let ended = async {
+            let document = self.vault.open(&place, staged, Prefetched::Nothing).await?;
+            let tokens = TokenSet::from_document(&document).ok_or(Error::Internal("a token set cannot be read"))?;
+            self.keep_apart(held, tokens).await
+        };
+        if let Err(error) = ended.await {
+            tracing::error!(credential = %held.id, %error, "what a late refresh brought was not ended");
         }
     }
 

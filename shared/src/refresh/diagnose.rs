@@ -96,7 +96,8 @@ pub(crate) fn situation<'a>(
     }
 }
 
-fn failure(no_answer: NoAnswer) -> Failure {
+/// Why no answer came, for the classifier.
+pub(crate) fn failure(no_answer: NoAnswer) -> Failure {
     match no_answer {
         NoAnswer::Refused => Failure::Refused,
         NoAnswer::Dns => Failure::Dns,

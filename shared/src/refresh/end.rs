@@ -2,6 +2,7 @@
 
 use chrono::Duration;
 
+use super::ask::may_tell;
 use super::tell::{Telling, Told};
 use super::{Engine, persist};
 use crate::error::{Error, Result};
@@ -122,6 +123,10 @@ impl Engine {
         // A token goes only to the origins it is bound to (SECURITY.md 24).
         if binds(&credential.bound_origin, endpoint).is_none() {
             return proven("endpoint_not_bound", None);
+        }
+        // Until a superuser enters the secret for this endpoint, too.
+        if !may_tell(client, client.settings.revocation_endpoint.as_deref()) {
+            return Ok(Ending::Later { status: None, after: None });
         }
         let secrets = match self.secrets_for(client, &resolved, &first.inputs).await {
             Ok(secrets) => secrets,

@@ -1,6 +1,7 @@
 //! Asks when an access token ends (RFC 7662), where the answer that brought it did not say.
 
 use super::Engine;
+use super::ask::may_tell;
 use super::tell::client_auth;
 use crate::error::Result;
 use crate::model::client::{Client, Resolved, binds};
@@ -21,7 +22,8 @@ impl Engine {
         stored: &Credential,
     ) -> Result<Option<Credential>> {
         let Some(endpoint) = &resolved.introspection_endpoint else { return Ok(None) };
-        if binds(&stored.bound_origin, endpoint).is_none() {
+        let may_tell = may_tell(client, client.settings.introspection_endpoint.as_deref());
+        if binds(&stored.bound_origin, endpoint).is_none() || !may_tell {
             return Ok(None);
         }
         let place = Place::new(stored.project.as_str(), stored.id.as_str());

@@ -5,6 +5,7 @@
 //! conditional update, and only then does anybody see it. Nothing is detached: an invocation that is killed leaves an
 //! intent behind, and the next worker takes it over when the lease has lapsed.
 
+mod apart;
 pub(crate) mod ask;
 mod attempt;
 pub(crate) mod commit;
@@ -44,7 +45,7 @@ const CLOCK_SKEW_SECONDS: i64 = 5;
 /// How long a lease lasts (seconds).
 const LEASE_SECONDS: i64 = FUNCTION_TIMEOUT_SECONDS + CLOCK_SKEW_SECONDS;
 /// How long after its beginning a call may still start an attempt: an attempt needs up to 17 of the function's 20 seconds.
-const START_WITHIN: Duration = Duration::from_secs(3);
+pub(crate) const START_WITHIN: Duration = Duration::from_secs(3);
 /// How long after its beginning a call may still send: 10 s for the answer and 5 s for the commit must remain.
 const SEND_WITHIN: Duration = Duration::from_secs(5);
 /// How long a caller waits for a refresh at most: the HTTP API ends at 30 seconds and the function at 20.
@@ -93,8 +94,23 @@ impl Engine {
         reason: Reason,
         budget: Duration,
     ) -> Result<Credential> {
+        self.refresh_since(Instant::now(), client, credential, reason, budget).await
+    }
+
+    /// As [`Engine::refresh`], within a call that began at `begun`: its budget, and the time that an attempt needs, count
+    /// from there.
+    ///
+    /// # Errors
+    /// As [`Engine::refresh`].
+    pub(crate) async fn refresh_since(
+        &self,
+        begun: Instant,
+        client: &Client,
+        credential: Credential,
+        reason: Reason,
+        budget: Duration,
+    ) -> Result<Credential> {
         let (project, id, base) = (credential.project.clone(), credential.id.clone(), credential.generation);
-        let begun = Instant::now();
         let mut reason = reason;
         let mut current = credential;
         let mut pause = Pause::default();
@@ -133,8 +149,8 @@ impl Engine {
     }
 }
 
-/// Tries and first pause of the writes after the provider answered.
-const WRITE_TRIES: u32 = 5;
+/// How long the writes after the provider answered are repeated, and the first pause between them.
+const WRITE_WITHIN: Duration = Duration::from_secs(4);
 const WRITE_PAUSE: Duration = Duration::from_millis(100);
 
 /// Repeats one of our own writes after the provider answered: giving up here could lose tokens that exist nowhere else.
@@ -142,15 +158,16 @@ pub(crate) async fn persist<T, E, F>(write: impl Fn() -> F) -> Result<T, E>
 where
     F: Future<Output = Result<T, E>>,
 {
-    let mut pause = WRITE_PAUSE;
-    for _ in 1..WRITE_TRIES {
-        if let Ok(done) = write().await {
-            return Ok(done);
+    let (begun, mut pause) = (Instant::now(), WRITE_PAUSE);
+    loop {
+        match write().await {
+            Err(_) if begun.elapsed() + pause < WRITE_WITHIN => {
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(Duration::from_millis(800));
+            }
+            done => return done,
         }
-        tokio::time::sleep(pause).await;
-        pause *= 2;
     }
-    write().await
 }
 
 /// Growing, jittered pauses of 100 ms to 1 s.

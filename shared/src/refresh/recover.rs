@@ -67,7 +67,7 @@ impl Engine {
     }
 
     /// Puts work off that cannot be done now, so that it does not stand before the work of others.
-    pub(super) async fn postpone(&self, credential: &Credential) -> Result<()> {
+    pub(super) async fn postpone(&self, credential: &Credential, wait: Option<chrono::Duration>) -> Result<()> {
         // An intent that is left names what a dead worker may have received; it must not be overwritten.
         if credential.intent.is_some() {
             return Ok(());
@@ -75,7 +75,7 @@ impl Engine {
         let acquire = self.acquisition(credential, "");
         let acquired = self.store.acquire_refresh(&credential.project, &credential.id, &acquire).await?;
         let Attempted::Applied(held) = acquired else { return Ok(()) };
-        let release = Release { backoff: Some(CLIENT_BACKOFF), ..Release::untouched(&held) };
+        let release = Release { backoff: Some(wait.unwrap_or(CLIENT_BACKOFF)), ..Release::untouched(&held) };
         self.release(&held, &acquire, release).await
     }
 }

@@ -10,6 +10,9 @@ pub(crate) const BY_OWNER: &str = "suspended_by_owner";
 /// The `status_reason` of a credential that a superuser switched off.
 pub(crate) const BY_SUPERUSER: &str = "suspended_by_superuser";
 
+/// The `status_reason` of a credential whose new consent may have been given with another account.
+pub(crate) const ACCOUNT_UNVERIFIED: &str = "account_unverified";
+
 /// What a caller is told who wants a token of a suspended credential.
 pub(crate) fn suspended(credential: &Credential) -> Error {
     match credential.shown_reason() {
@@ -20,6 +23,7 @@ pub(crate) fn suspended(credential: &Credential) -> Error {
             let named = if beyond.is_empty() { credential.granted_scopes.clone() } else { beyond };
             Error::PutAside(Aside::ScopeExceeded(named))
         }
+        Some(ACCOUNT_UNVERIFIED) => Error::PutAside(Aside::AccountUnverified),
         Some(UNUSABLE_TOKEN_TYPE) => Error::PutAside(Aside::TokenType),
         _ => Error::Suspended,
     }

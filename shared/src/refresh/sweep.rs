@@ -93,8 +93,10 @@ impl Engine {
             Err(error) => {
                 tracing::warn!(credential = %work.credential, %error, "a scheduled refresh brought no tokens");
                 // The client or the vault cannot be used now; nothing was noted on the credential yet.
-                if matches!(error, Error::Conflict { .. } | Error::RefreshedTooOften { .. }) {
-                    self.postpone(&credential).await
+                if let Error::RefreshedTooOften { retry_after } = error {
+                    self.postpone(&credential, chrono::Duration::from_std(retry_after).ok()).await
+                } else if matches!(error, Error::Conflict { .. }) {
+                    self.postpone(&credential, None).await
                 } else {
                     Ok(())
                 }

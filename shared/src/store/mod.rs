@@ -279,9 +279,9 @@ pub trait Store: Send + Sync {
         limit: u32,
         cursor: Option<&str>,
     ) -> StoreResult<Page<Client>>;
-    /// Replaces a client whose stored version is `client.version - 1`; fails with `Changed` otherwise.
+    /// Replaces a client whose stored revision is `client.revision - 1`; fails with `Changed` otherwise.
     async fn update_client(&self, client: &Client) -> StoreResult<()>;
-    /// Notes that a client secret worked; does nothing when it is gone. The client's version stays.
+    /// Notes that a client secret worked; does nothing when it is gone. Version and revision stay.
     async fn record_secret_use(&self, client: &Client, secret: &str, now: Timestamp) -> StoreResult<()>;
     /// Removes a client. Its `client_key` stays taken for ever. `false`: there was none.
     async fn delete_client(&self, client: &Client) -> StoreResult<bool>;

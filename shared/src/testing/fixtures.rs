@@ -79,6 +79,7 @@ pub fn client(project: Option<&ProjectId>) -> Client {
         id: ClientId::generate(),
         client_key: unique_hash(),
         version: 1,
+        revision: 1,
         disabled: false,
         client_secrets: vec![ClientSecret {
             id: unique(),

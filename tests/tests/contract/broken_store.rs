@@ -152,7 +152,7 @@ broken! {
             self.real.record_secret_use(client, secret, now).await?;
             match self.real.find_client(&client.id).await? {
                 Some(found) if self.has(Flaw::UseIsANewVersion) => {
-                    self.real.update_client(&Client { version: found.version + 1, ..found }).await
+                    self.real.update_client(&Client { revision: found.revision + 1, ..found }).await
                 }
                 _ => Ok(()),
             }
@@ -195,10 +195,10 @@ broken! {
 
         async fn update_client(&self, client: &Client) -> StoreResult<()> {
             let mut client = client.clone();
-            let next = self.real.find_client(&client.id).await?.map_or(0, |found| found.version + 1);
-            let looked = self.looked(Flaw::UpdateLooksFirst, next == client.version).await;
+            let next = self.real.find_client(&client.id).await?.map_or(0, |found| found.revision + 1);
+            let looked = self.looked(Flaw::UpdateLooksFirst, next == client.revision).await;
             if self.has(Flaw::UpdateForgetsVersion) {
-                client.version = next;
+                client.revision = next;
             }
             let updated = self.real.update_client(&client).await;
             if looked { Ok(()) } else { updated }

@@ -2,19 +2,40 @@
 //! what the provider saw. One binary, because linking costs more than running.
 
 #[cfg(test)]
+#[cfg(test)]
+mod attempts;
+#[cfg(test)]
+mod batch;
+#[cfg(test)]
 mod bounds;
 #[cfg(test)]
 mod callback;
 #[cfg(test)]
+mod change;
+#[cfg(test)]
+mod client_check;
+#[cfg(test)]
+mod client_secrets;
+#[cfg(test)]
+mod client_settings;
+#[cfg(test)]
 mod completion;
+#[cfg(test)]
+mod delivery;
+#[cfg(test)]
+mod disconnect;
 #[cfg(test)]
 mod fields;
 #[cfg(test)]
 mod flow;
 #[cfg(test)]
+mod imports;
+#[cfg(test)]
 mod interrupted;
 #[cfg(test)]
 mod isolation;
+#[cfg(test)]
+mod made;
 #[cfg(test)]
 mod outages;
 #[cfg(test)]
@@ -22,11 +43,15 @@ mod pages;
 #[cfg(test)]
 mod races;
 #[cfg(test)]
+mod raw;
+#[cfg(test)]
 mod reads;
 #[cfg(test)]
 mod recovery;
 #[cfg(test)]
 mod refresh;
+#[cfg(test)]
+mod reports;
 #[cfg(test)]
 mod requests;
 #[cfg(test)]
@@ -34,9 +59,19 @@ mod restart;
 #[cfg(test)]
 mod return_urls;
 #[cfg(test)]
+mod scopes;
+#[cfg(test)]
 mod sessions;
 #[cfg(test)]
+mod sharing;
+#[cfg(test)]
 mod stored;
+#[cfg(test)]
+mod suspend;
+#[cfg(test)]
+mod trials;
+#[cfg(test)]
+mod values;
 
 /// What a test returns.
 type Outcome = anyhow::Result<()>;

@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 use super::Outcome;
 
 /// Runs so many copies at once.
-async fn at_once<T, F>(copies: usize, call: impl Fn() -> F) -> anyhow::Result<Vec<T>>
+pub(super) async fn at_once<T, F>(copies: usize, call: impl Fn() -> F) -> anyhow::Result<Vec<T>>
 where
     T: Send + 'static,
     F: Future<Output = anyhow::Result<T>> + Send + 'static,

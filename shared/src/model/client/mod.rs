@@ -1,5 +1,6 @@
 //! A client: our registration at one authorization server (RFC 6749 §2).
 
+mod defaults;
 mod facts;
 mod resolve;
 mod settings;
@@ -54,8 +55,11 @@ pub struct Client {
     pub id: ClientId,
     /// The unguessable part of its redirect URI: 256 bits, never used again.
     pub client_key: String,
-    /// Counts changes; a flow that was started under another version is aborted.
+    /// Counts changes of what a flow depends on; a flow that was started under another version is aborted.
     pub version: u64,
+    /// Counts every change of the record, a rotated secret included: what guards the store against a lost update.
+    #[serde(default)]
+    pub revision: u64,
     /// Switched off.
     pub disabled: bool,
     /// Its secrets, newest first.
@@ -118,9 +122,49 @@ impl Client {
         Lifetimes { default_lifetime: facts.default_lifetime, learned, min_age: facts.min_age_seconds }
     }
 
-    /// The secrets to try now, in order: the newest first, without those that are retired or expired.
+    /// The secrets to try now, in order: the newest first, without those that are retired or expired. When all have
+    /// expired, the newest that is not retired: only the provider knows whether it still counts.
     pub fn usable_secrets(&self, now: Timestamp) -> impl Iterator<Item = &ClientSecret> {
-        let over = move |at: Option<Timestamp>| at.is_some_and(|at| now >= at);
-        self.client_secrets.iter().filter(move |secret| !over(secret.retire_at) && !over(secret.expires_at))
+        let some_live = self.client_secrets.iter().any(|secret| secret.is_live(now));
+        let last_resort = self.client_secrets.iter().position(|secret| !secret.is_retired(now)).filter(|_| !some_live);
+        let usable = move |(index, secret): &(usize, &ClientSecret)| secret.is_live(now) || last_resort == Some(*index);
+        self.client_secrets.iter().enumerate().filter(usable).map(|(_, secret)| secret)
+    }
+
+    /// Drops the secrets that are over, but for those that were over only now: who rotates sees what became of them.
+    pub fn forget_spent_secrets(&mut self, now: Timestamp) {
+        let usable: Vec<String> = self.usable_secrets(now).map(|secret| secret.id.clone()).collect();
+        let over_before = |at: Option<Timestamp>| at.is_some_and(|at| now > at);
+        self.client_secrets.retain(|secret| {
+            usable.contains(&secret.id) || !(over_before(secret.retire_at) || over_before(secret.expires_at))
+        });
+    }
+
+    /// Whether the client's own secrets may be sent to an endpoint that has these settings' variables: it has the origin
+    /// of one that they were entered for (SECURITY.md 24). An endpoint that is not there takes nothing.
+    pub fn may_send_secrets_to(&self, endpoint: Option<&str>, settings: &ClientSettings) -> bool {
+        let Some(endpoint) = endpoint else { return true };
+        let entered_for = self.secret_origin.as_deref().unwrap_or_default();
+        settings.origin_of(endpoint).is_some_and(|origin| resolve::lists(entered_for, &origin))
     }
 }
+
+impl ClientSecret {
+    /// Whether it is no longer tried.
+    pub fn is_retired(&self, now: Timestamp) -> bool {
+        self.retire_at.is_some_and(|at| now >= at)
+    }
+
+    /// Whether the provider has let it expire, as far as anybody said so.
+    pub fn is_expired(&self, now: Timestamp) -> bool {
+        self.expires_at.is_some_and(|at| now >= at)
+    }
+
+    /// Whether it is tried: neither retired nor expired.
+    pub fn is_live(&self, now: Timestamp) -> bool {
+        !self.is_retired(now) && !self.is_expired(now)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{Client, ClientSettings, CredentialsFrom};
 use crate::model::token_set::SecretInputs;
+use crate::model::variable::{Variable, VariableSource, Visibility};
 use crate::protocol::dialect::{Rendered, RevocationDialect, TokenRequestDialect, TokenResponseDialect};
 use crate::protocol::template::{self, TemplateError};
 use crate::protocol::token::AuthMethod;
@@ -66,9 +67,7 @@ impl Client {
     pub fn resolve(&self, shown: &BTreeMap<String, String>, secret: &SecretInputs) -> Result<Resolved, Unresolved> {
         let settings = &self.settings;
         // Secrets never stand in an address: addresses are logged by everybody.
-        let url = |field: &'static str, text: &str| {
-            template::render_url(text, shown).map(String::from).map_err(|error| Unresolved::Template { field, error })
-        };
+        let url = |field: &'static str, text: &str| self.url(field, text, shown).map(String::from);
         let optional = |field, text: &Option<String>| text.as_deref().map(|text| url(field, text)).transpose();
         let value = |key: &str| shown.get(key).cloned().or_else(|| Some(secret.get(key)?.expose().clone()));
         let missing = |field| move |key: String| Unresolved::Template { field, error: TemplateError::Missing(key) };
@@ -101,7 +100,7 @@ impl Client {
         })
     }
 
-    /// A URL of the client with the values put in.
+    /// A URL of the client with the values put in; `client_id` stands for the one that the authorization server issued.
     ///
     /// # Errors
     /// [`Unresolved`].
@@ -111,7 +110,17 @@ impl Client {
         text: &str,
         shown: &BTreeMap<String, String>,
     ) -> Result<url::Url, Unresolved> {
-        template::render_url(text, shown).map_err(|error| Unresolved::Template { field, error })
+        let own =
+            self.settings.client_id.as_ref().filter(|_| self.settings.credentials_from == CredentialsFrom::Client);
+        let rendered = match own {
+            Some(id) if text.contains("{client_id}") => {
+                let mut values = shown.clone();
+                values.insert("client_id".to_owned(), id.clone());
+                template::render_url(text, &values)
+            }
+            _ => template::render_url(text, shown),
+        };
+        rendered.map_err(|error| Unresolved::Template { field, error })
     }
 }
 
@@ -126,13 +135,59 @@ impl ClientSettings {
             self.introspection_endpoint.as_deref(),
         ];
         self.token_endpoint.as_ref()?;
-        Some(join(endpoints.into_iter().flatten().filter_map(|url| origin_template(url, &self.values))))
+        Some(join(endpoints.into_iter().flatten().filter_map(|url| self.origin_of(url))))
     }
 
     /// The origin of the token endpoint, with the places that each credential fills in left open.
     pub fn token_origin(&self) -> Option<String> {
-        origin_template(self.token_endpoint.as_deref()?, &self.values)
+        self.origin_of(self.token_endpoint.as_deref()?)
     }
+
+    /// What stands before the path of a URL of these settings. What the client fixes is put in; what a person chooses
+    /// from is listed in its place, so that another choice is another origin; what a person names is left open.
+    pub(crate) fn origin_of(&self, template: &str) -> Option<String> {
+        let mut text = template.to_owned();
+        for variable in &self.variables {
+            if let Some(value) = self.fixed_value(variable) {
+                text = text.replace(&placeholder(&variable.key), value.trim_end_matches('/'));
+            }
+        }
+        if !text.contains('{') {
+            return origin(&text);
+        }
+        let after_scheme = text.find("://").map_or(0, |at| at + 3);
+        let end = text.get(after_scheme..)?.find(['/', '?', '#']).map_or(text.len(), |at| after_scheme + at);
+        let before_path = text.get(..end)?;
+        if !before_path.contains('{') {
+            return origin(before_path);
+        }
+        let mut open = before_path.to_owned();
+        for variable in self.variables.iter().filter(|variable| !variable.choices.is_empty()) {
+            let mut choices: Vec<String> =
+                variable.choices.iter().map(|one| one.value.replace(BETWEEN, "%20")).collect();
+            choices.sort();
+            let listed = format!("{{{}={}}}", variable.key, choices.join("|"));
+            open = open.replace(&placeholder(&variable.key), &listed);
+        }
+        Some(open)
+    }
+
+    /// The value of a variable that nobody but the client gives.
+    pub fn fixed_value<'a>(&'a self, variable: &'a Variable) -> Option<&'a str> {
+        let fixed = variable.source == VariableSource::Client
+            || (variable.source == VariableSource::Person && variable.visibility == Visibility::Fixed);
+        let value = || self.values.get(&variable.key).or(variable.default.as_ref()).map(String::as_str);
+        if fixed { value() } else { None }
+    }
+}
+
+fn placeholder(key: &str) -> String {
+    format!("{{{key}}}")
+}
+
+/// Whether a list of origins has this one.
+pub(super) fn lists(origins: &str, origin: &str) -> bool {
+    origins.split(BETWEEN).any(|known| known == origin)
 }
 
 impl Resolved {
@@ -151,25 +206,11 @@ impl Resolved {
 /// Whether a list of origins that was bound to a secret has the origin of this URL.
 pub fn binds(bound: &str, url: &str) -> Option<String> {
     let origin = origin(url)?;
-    bound.split(BETWEEN).any(|known| known == origin).then_some(origin)
+    lists(bound, &origin).then_some(origin)
 }
 
 fn origin(url: &str) -> Option<String> {
     Some(url::Url::parse(url).ok()?.origin().ascii_serialization())
-}
-
-/// What stands before the path of a URL template, after the client's own values were put in.
-fn origin_template(template: &str, values: &BTreeMap<String, String>) -> Option<String> {
-    let mut text = template.to_owned();
-    for (key, value) in values {
-        text = text.replace(&format!("{{{key}}}"), value.trim_end_matches('/'));
-    }
-    if let Some(origin) = origin(&text).filter(|_| !text.contains('{')) {
-        return Some(origin);
-    }
-    let after_scheme = text.find("://").map_or(0, |at| at + 3);
-    let end = text.get(after_scheme..)?.find(['/', '?', '#']).map_or(text.len(), |at| after_scheme + at);
-    text.get(..end).map(str::to_owned)
 }
 
 fn join(origins: impl Iterator<Item = String>) -> String {

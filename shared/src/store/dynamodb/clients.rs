@@ -86,19 +86,20 @@ impl DynamoDbStore {
     }
 
     pub(super) async fn update_client(&self, client: &Client) -> StoreResult<()> {
-        // The lists to leave are those of the version that the condition below names.
-        let old = self.find_client(&client.id).await?.filter(|old| old.version.checked_add(1) == Some(client.version));
+        // The lists to leave are those of the revision that the condition below names.
+        let is_next = |old: &Client| old.revision.checked_add(1) == Some(client.revision);
+        let old = self.find_client(&client.id).await?.filter(is_next);
         let old = old.ok_or(StoreError::Changed)?;
         let base = item(by_id(&client.id), META.to_owned(), client)?;
         let put = aws_sdk_dynamodb::types::Put::builder()
             .table_name(&self.table)
             .set_item(Some(base))
-            .condition_expression("#version = :version")
-            .expression_attribute_names("#version", "version")
-            .expression_attribute_values(
-                ":version",
-                number(i64::try_from(client.version).unwrap_or(i64::MAX).saturating_sub(1)),
-            )
+            // A record that was written before there were revisions has none.
+            .condition_expression(match old.revision {
+                0 => "attribute_exists(pk) AND (attribute_not_exists(revision) OR revision = :revision)",
+                _ => "revision = :revision",
+            })
+            .expression_attribute_values(":revision", number(i64::try_from(old.revision).unwrap_or(i64::MAX)))
             .build()
             .map_err(|_| StoreError::Corrupt)?;
         let mut writes = vec![TransactWriteItem::builder().put(put).build()];

@@ -25,6 +25,7 @@ impl DynamoDbStore {
         change.set("gen", generation(new.generation));
         change.set("attempt", text(&new.attempt));
         change.set("cur", text(&new.cur));
+        change.set("grant", attribute(new.grant)?);
         change.set("status", attribute(new.status)?);
         change.set("requested_scopes", attribute(&new.requested_scopes)?);
         change.set("granted_scopes", attribute(&new.granted_scopes)?);
@@ -48,11 +49,11 @@ impl DynamoDbStore {
         }
         // Who suspended it, ended it or gave it to another owner since it was read did not know of the new grant.
         let status = if base.status == CredentialStatus::Suspended {
-            "#status = :suspended"
+            reason_still(base, &mut change, "#status = :suspended")
         } else {
             change.values.insert(":revoking".to_owned(), text("revoking"));
             change.values.insert(":revoked".to_owned(), text("revoked"));
-            "NOT (#status IN (:suspended, :revoking, :revoked))"
+            "NOT (#status IN (:suspended, :revoking, :revoked))".to_owned()
         };
         let condition = format!("#gen = :base_gen AND #owner = :base_owner AND {status}");
         let base_key = credential_key(&base.project, &base.id);
@@ -126,7 +127,8 @@ impl DynamoDbStore {
         let attempted = if (wanted.frees_name || wanted.forget_after.is_some()) && !base.detached {
             self.change_with_pointers(base, &change, wanted).await?
         } else {
-            self.attempt(&base.project, &base.id, &change, STILL).await?
+            let condition = reason_still(base, &mut change, STILL);
+            self.attempt(&base.project, &base.id, &change, &condition).await?
         };
         Ok(match attempted {
             // A repetition that meets its own result is success.
@@ -194,6 +196,17 @@ impl DynamoDbStore {
 
 /// That a status was not changed, and the credential not given to another owner, since it was read.
 const STILL: &str = "#status = :before AND #owner = :base_owner";
+
+/// With it, for one that is suspended, that nobody else suspended it too: who lifts the one would lift the other.
+fn reason_still(base: &Credential, change: &mut Change, condition: &str) -> String {
+    match &base.status_reason {
+        Some(reason) if base.status == CredentialStatus::Suspended => {
+            change.values.insert(":reason_before".to_owned(), text(reason));
+            format!("{condition} AND #status_reason = :reason_before")
+        }
+        _ => condition.to_owned(),
+    }
+}
 
 /// Whether a change of status was made, as far as the credential shows.
 fn is_as_wanted(stored: &Credential, base: &Credential, wanted: &StatusChange) -> bool {

@@ -100,14 +100,14 @@ async fn a_deleted_client_is_gone(store: &dyn Store) -> Held {
         ensure!(!listed(store, list, 100).await?.contains(&client.id), "the deleted client is listed");
     }
     ensure!(!store.delete_client(&client).await?, "a client is deleted twice");
-    client.version += 1;
+    client.revision += 1;
     ensure_eq!(store.update_client(&client).await, Err(StoreError::Changed), "an update of the deleted client");
     Ok(())
 }
 
 async fn an_update_replaces_the_version_before(store: &dyn Store) -> Held {
     let mut client = inserted(store, Some(&ProjectId::generate())).await?;
-    client.version = 2;
+    client.revision = 2;
     client.settings.name = "Renamed".to_owned();
     client.client_secrets.clear();
     client.settings.audience = Some("https://api.example".to_owned());
@@ -119,10 +119,10 @@ async fn an_update_replaces_the_version_before(store: &dyn Store) -> Held {
 
 async fn an_update_of_another_version_is_refused(store: &dyn Store) -> Held {
     let mut client = inserted(store, Some(&ProjectId::generate())).await?;
-    client.version = 2;
+    client.revision = 2;
     store.update_client(&client).await?;
-    for version in [1, 2, 4] {
-        let update = Client { version, disabled: true, ..client.clone() };
+    for revision in [1, 2, 4] {
+        let update = Client { revision, disabled: true, ..client.clone() };
         ensure_eq!(store.update_client(&update).await, Err(StoreError::Changed), "the update");
     }
     ensure_eq!(store.find_client(&client.id).await?, Some(client), "the client");
@@ -132,7 +132,7 @@ async fn an_update_of_another_version_is_refused(store: &dyn Store) -> Held {
 async fn of_racing_updates_of_a_client_one_wins(store: &dyn Store) -> Held {
     let client = inserted(store, Some(&ProjectId::generate())).await?;
     let updates = racers(|number| Client {
-        version: 2,
+        revision: 2,
         secret_origin: Some(format!("https://{number}.example")),
         ..client.clone()
     });
@@ -150,7 +150,7 @@ async fn uses(store: &dyn Store, client: &Client) -> Result<Vec<Option<Timestamp
 /// A client with another secret before the one that it had.
 fn rotated(client: &Client) -> Client {
     let mut rotated = client.clone();
-    rotated.version += 1;
+    rotated.revision += 1;
     rotated.client_secrets.splice(0..0, fixtures::client(None).client_secrets);
     rotated
 }
@@ -214,9 +214,9 @@ async fn a_shared_client_is_listed_where_it_is_shared(store: &dyn Store) -> Held
     let [home, first, second] = [(); 3].map(|()| ProjectId::generate());
     let mut client = shared(&home, &first);
     store.insert_client(&client).await?;
-    for (version, shared_with) in [(1, vec![&first]), (2, vec![&first, &second]), (3, vec![&second]), (4, vec![])] {
-        if version > 1 {
-            client.version = version;
+    for (revision, shared_with) in [(1, vec![&first]), (2, vec![&first, &second]), (3, vec![&second]), (4, vec![])] {
+        if revision > 1 {
+            client.revision = revision;
             client.settings.shared_with = shared_with.iter().map(|project| (*project).clone()).collect();
             store.update_client(&client).await?;
         }

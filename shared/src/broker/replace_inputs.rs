@@ -1,0 +1,243 @@
+//! Replaces what an owner gave for a client: user name, password, variables, a client secret of their own.
+
+use std::collections::BTreeMap;
+
+use chrono::Duration;
+
+use super::Broker;
+use super::create_credential::check_policy;
+use super::inputs::{Inputs, implicit};
+use super::new_grant::{NewGrant, only_tokens};
+use crate::error::{Error, Result};
+use crate::model::client::{Client, ClientStatus, CredentialsFrom};
+use crate::model::credential::{Credential, CredentialStatus};
+use crate::model::token_set::TokenSet;
+use crate::model::variable::{GivenValue, VariableSource, Visibility};
+use crate::refresh::{FUNCTION_TIMEOUT_SECONDS, persist};
+use crate::secret::Secret;
+use crate::store::{AcquireRefresh, Attempted, CommitRefresh, ReleaseRefresh};
+use crate::vault::Place;
+
+impl Broker {
+    /// Puts new inputs over those of a grant that needs no consent, if a token can be fetched with them.
+    pub(crate) async fn replace_inputs(
+        &self,
+        base: Credential,
+        variables: BTreeMap<String, GivenValue>,
+        username: Option<Secret<String>>,
+        password: Option<Secret<String>>,
+    ) -> Result<Credential> {
+        let client = self.client_of_credential(&base).await?;
+        if client.status() != ClientStatus::Active {
+            return Err(Error::Conflict {
+                code: "client_not_active",
+                detail: "The client of this credential is disabled or incomplete.".to_owned(),
+                advice: &["Ask the superuser to complete or enable the client."],
+            });
+        }
+        let project = self.store().find_project(&base.project).await?.ok_or(Error::NotFound)?;
+        check_policy(&project, base.grant)?;
+        self.check_write_floor(&base)?;
+        let old = self.open_tokens(&base).await?;
+        let mut given = kept(&client, &base, &old);
+        given.extend(variables);
+        for (key, value) in [("username", &username), ("password", &password)] {
+            if value.is_some() {
+                given.remove(key);
+            }
+        }
+        let mut inputs = self.accept_grant_inputs(&client, base.grant, given, username, password)?;
+        keep_answered(&client, &base, &old, &mut inputs);
+        let resolved = self.resolve_inputs(&client, &inputs, "/variables")?;
+
+        let fetched = self.fetch_tokens(&client, &resolved, &inputs, base.grant, &base.requested_scopes).await?;
+        let answer = match fetched.outcome {
+            Ok(answer) => answer,
+            Err(error) => {
+                let number = base.fence + 1;
+                self.engine().record(&base, number, "replace", fetched.began, &fetched.exchanges, Some(&error)).await;
+                return Err(error);
+            }
+        };
+        let says_its_end = answer.expires_in.is_some();
+        let new = NewGrant {
+            project: &base.project,
+            owner: &base.owner,
+            client: &client,
+            grant: base.grant,
+            requested_scopes: &base.requested_scopes,
+            inputs,
+            bound_origin: resolved.origins(),
+            account: base.account.clone(),
+            extra: old.extra.clone(),
+            aside: None,
+        };
+        let tokens = new.tokens(answer, base.generation + 1, self.now());
+        let stored = self.replace(None, &new, &base, tokens).await?;
+        self.engine().record(&stored, stored.fence, "replace", fetched.began, &fetched.exchanges, None).await;
+        self.end_outdated(&new, &base, old).await;
+        tracing::info!(credential = %stored.id, generation = stored.generation, "what the owner gave was replaced");
+        Ok(if says_its_end { stored } else { self.learn_expiry(&client, &resolved, stored).await })
+    }
+
+    /// Ends the grant that was replaced, where it would outlive its access token: programs may still hold that one.
+    async fn end_outdated(&self, new: &NewGrant<'_>, base: &Credential, old: TokenSet) {
+        if old.refresh_token.is_none() || !new.client.settings.revocation_request.revokes_replaced() {
+            return;
+        }
+        // The same client now has the new secret.
+        let same_client = base.variables.get("client_id") == new.inputs.shown.get("client_id");
+        let inputs = if same_client { new.inputs.secret.clone() } else { old.inputs.clone() };
+        let outdated = TokenSet {
+            inputs: inputs.clone(),
+            ..only_tokens(old.access_token, old.refresh_token, base.bound_origin.clone())
+        };
+        let of_old = NewGrant {
+            inputs: Inputs { shown: base.variables.clone(), secret: inputs },
+            bound_origin: base.bound_origin.clone(),
+            account: base.account.clone(),
+            extra: Default::default(),
+            ..*new
+        };
+        self.end_grant_quietly(&of_old, outdated).await;
+    }
+
+    /// Puts a new client secret of the owner's beside tokens that only consent can replace. A refresh would try it, and
+    /// spend the refresh token: so it is tried when the next one is due.
+    pub(crate) async fn replace_client_secret(
+        &self,
+        base: Credential,
+        mut variables: BTreeMap<String, GivenValue>,
+        others: bool,
+    ) -> Result<Credential> {
+        let client = self.client_of_credential(&base).await?;
+        let secret = variables.remove("client_secret");
+        let of_person = client.settings.credentials_from == CredentialsFrom::Person && base.may_refresh();
+        let Some(secret) = secret.filter(|_| of_person && variables.is_empty() && !others) else {
+            return Err(Error::Conflict {
+                code: "reauthorization_needed_for_value",
+                detail: "The tokens of this credential belong to what the owner consented to.".to_owned(),
+                advice: &[
+                    "Open a connect session that names this credential (POST /v1/connect-sessions with credential): the owner then gives the new values and consents.",
+                ],
+            });
+        };
+        let mut old = self.open_tokens(&base).await?;
+        let mut all = kept(&client, &base, &old);
+        all.insert("client_secret".to_owned(), secret);
+        let mut inputs = self.accept_inputs(&client, base.grant, all, "/variables")?;
+        keep_answered(&client, &base, &old, &mut inputs);
+        self.resolve_inputs(&client, &inputs, "/variables")?;
+        self.check_write_floor(&base)?;
+
+        // Under the lease of a refresh: one that is under way has spent the refresh token that is stored now.
+        let acquire = self.acquisition(&base);
+        let attempted = self.store().acquire_refresh(&base.project, &base.id, &acquire).await?;
+        let Attempted::Applied(held) = attempted else {
+            return Err(Error::Refreshing { retry_after: std::time::Duration::from_secs(1) });
+        };
+        old.inputs = inputs.secret;
+        old.generation = held.generation + 1;
+        let place = Place::new(held.project.as_str(), held.id.as_str());
+        let document = old.to_document();
+        let cur = match persist(|| self.vault().stage(&place, &acquire.attempt, &document)).await {
+            Ok(cur) => cur,
+            Err(error) => {
+                let release = given_up(&held, &acquire);
+                persist(|| self.store().release_refresh(&held.project, &held.id, &release)).await?;
+                return Err(error.into());
+            }
+        };
+        let commit = self.same_tokens(&held, &acquire, cur);
+        match persist(|| self.store().commit_refresh(&held.project, &held.id, &commit)).await? {
+            Attempted::Applied(stored) => {
+                tracing::info!(credential = %stored.id, generation = stored.generation, "the owner's client secret was replaced");
+                Ok(*stored)
+            }
+            Attempted::Refused(_) => Err(crate::store::StoreError::Changed.into()),
+        }
+    }
+
+    fn acquisition(&self, base: &Credential) -> AcquireRefresh {
+        let now = self.now();
+        AcquireRefresh {
+            generation: base.generation,
+            owner: uuid::Uuid::new_v4().to_string(),
+            attempt: uuid::Uuid::new_v4().to_string(),
+            rt_fp: "none".to_owned(),
+            now,
+            until: now + Duration::seconds(FUNCTION_TIMEOUT_SECONDS + 5),
+            take_over: None,
+        }
+    }
+
+    /// A generation with the tokens of the one before, and its times.
+    fn same_tokens(&self, held: &Credential, acquire: &AcquireRefresh, cur: String) -> CommitRefresh {
+        let now = self.now();
+        let floor = self.vault().write_floor();
+        CommitRefresh {
+            fence: held.fence,
+            base_generation: held.generation,
+            attempt: acquire.attempt.clone(),
+            cur,
+            prev: held.cur.clone(),
+            prev_until: now.timestamp_millis(),
+            issued_at: held.issued_at,
+            at_exp: held.at_exp,
+            refresh_after: held.refresh_after,
+            next_due: held.refresh_after,
+            written_until: floor.map_or(0, |floor| floor.spend(held.written_until, now.timestamp_millis())),
+            granted_scopes: held.granted_scopes.clone(),
+            status: CredentialStatus::Active,
+            status_reason: None,
+            now,
+        }
+    }
+}
+
+/// The end of the lease without a new generation: everything is as it was.
+fn given_up(held: &Credential, acquire: &AcquireRefresh) -> ReleaseRefresh {
+    ReleaseRefresh {
+        fence: held.fence,
+        attempt: acquire.attempt.clone(),
+        keep_intent: None,
+        fails: held.fails,
+        backoff_until: held.backoff_until,
+        status: held.status,
+        status_reason: held.status_reason.clone(),
+        next_due: held.refresh_after,
+    }
+}
+
+/// What the owner gave before, of what the client still asks for.
+fn kept(client: &Client, base: &Credential, old: &TokenSet) -> BTreeMap<String, GivenValue> {
+    let asks = |key: &String| {
+        let implicit = implicit(client, base.grant).iter().any(|asked| asked.key == key);
+        let variables = client.settings.variables.iter();
+        implicit
+            || variables.into_iter().any(|variable| {
+                variable.key == *key
+                    && variable.source == VariableSource::Person
+                    && variable.visibility != Visibility::Fixed
+            })
+    };
+    let shown = base.variables.iter().map(|(key, value)| (key, value.as_str()));
+    let secret = old.inputs.iter().map(|(key, value)| (key, value.expose().as_str()));
+    let known = shown.chain(secret).filter(|(key, _)| asks(key));
+    known.map(|(key, value)| (key.clone(), GivenValue::from(value))).collect()
+}
+
+/// What the provider's answers said stays with what the owner gave.
+fn keep_answered(client: &Client, base: &Credential, old: &TokenSet, inputs: &mut Inputs) {
+    for variable in &client.settings.variables {
+        if !matches!(variable.source, VariableSource::Callback | VariableSource::Token) {
+            continue;
+        }
+        if let Some(value) = base.variables.get(&variable.key) {
+            inputs.shown.insert(variable.key.clone(), value.clone());
+        }
+        if let Some(value) = old.inputs.get(&variable.key) {
+            inputs.secret.insert(variable.key.clone(), value.clone());
+        }
+    }
+}
