@@ -156,9 +156,12 @@ pub(super) fn client_auth<'a>(resolved: &'a Resolved, secret: Option<&'a KnownSe
     }
 }
 
+/// A hint (RFC 7009 §2.1), the token, and the access token of its grant.
+type ToEnd<'a> = (&'static str, &'a Secret<String>, Option<&'a Secret<String>>);
+
 /// The refresh token first: it takes its access tokens along at most servers (RFC 7009 §2.1). With each goes the access
 /// token of its grant, which some servers take for authentication.
-fn tokens_to_end(tokens: &TokenSet) -> Vec<(&'static str, &Secret<String>, Option<&Secret<String>>)> {
+fn tokens_to_end(tokens: &TokenSet) -> Vec<ToEnd<'_>> {
     let access = Some(&tokens.access_token).filter(|token| !token.is_empty());
     let refresh = tokens.refresh_token.as_ref().filter(|token| !token.is_empty());
     let both = [refresh.map(|token| ("refresh_token", token)), access.map(|token| ("access_token", token))];
