@@ -45,7 +45,7 @@ impl Broker {
         }) else {
             return Err(Error::field("/grant_type", "not_offered", "The client gives no first token by this grant."));
         };
-        Ok(variable::schema(&settings.name, &settings.variables, &implicit(&client, grant)))
+        Ok(variable::schema(&settings.name, &settings.variables, &settings.values, &implicit(&client, grant)))
     }
 
     /// Clients of a project with the global ones, or all.

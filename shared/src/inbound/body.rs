@@ -7,8 +7,11 @@ use http_body_util::{BodyExt as _, Limited};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use self::json::Json;
 use crate::broker::Broker;
 use crate::error::{Error, Result};
+
+mod json;
 
 /// The largest body that any call takes (bytes).
 pub const MAX_BODY: usize = 256 * 1024;
@@ -80,8 +83,9 @@ pub fn parse<T: DeserializeOwned>(text: &[u8]) -> Result<T> {
     if text.trim_ascii_start().first() == Some(&b'[') {
         return Err(Error::field("", "invalid_type", "The body must be an object."));
     }
-    serde_path_to_error::deserialize(&mut serde_json::Deserializer::from_slice(text))
-        .map_err(|error| field_error(&error))
+    let document = serde_json::from_slice::<Json>(text);
+    let document = document.map_err(|_| Error::Malformed("The body is nested too deeply.".to_owned()))?;
+    serde_path_to_error::deserialize(document).map_err(|error| field_error(&error))
 }
 
 /// Reads a type out of JSON that was parsed before.
@@ -89,7 +93,7 @@ pub fn parse<T: DeserializeOwned>(text: &[u8]) -> Result<T> {
 /// # Errors
 /// [`Error::Invalid`].
 pub fn typed<T: DeserializeOwned>(value: Value) -> Result<T> {
-    serde_path_to_error::deserialize(value).map_err(|error| field_error(&error))
+    serde_path_to_error::deserialize(Json::from(value)).map_err(|error| field_error(&error))
 }
 
 /// The field that is wrong, without the value: it may be a secret.
@@ -177,6 +181,31 @@ mod tests {
         for text in [r#"["a", []]"#, "[]", " [1]"] {
             assert_eq!(only(text), (String::new(), "invalid_type"), "{text}");
         }
+    }
+
+    #[test]
+    fn an_object_is_an_object_at_every_depth_also_where_an_array_would_fit() {
+        assert_eq!(only(r#"{"name":"a","inner":[[1]]}"#), ("/inner/0".to_owned(), "invalid_value"));
+        let base = serde_json::json!({"name": "a", "scopes": {}, "token_request": {}, "variables": [{"key": "k"}]});
+        assert!(typed::<crate::model::client::ClientSettings>(base.clone()).is_ok());
+        for (field, value, pointer) in [
+            ("scopes", serde_json::json!([["read"], []]), "/scopes"),
+            ("token_request", serde_json::json!(["POST"]), "/token_request"),
+            ("variables", serde_json::json!([["k"]]), "/variables/0"),
+        ] {
+            let mut settings = base.clone();
+            settings[field] = value;
+            for result in [typed(settings.clone()), parse(settings.to_string().as_bytes())] {
+                let result: Result<crate::model::client::ClientSettings> = result;
+                let Err(Error::Invalid(errors)) = result else { panic!("{field}: {result:?}") };
+                assert_eq!((errors[0].pointer.as_str(), errors[0].code), (pointer, "invalid_value"));
+            }
+        }
+    }
+
+    #[test]
+    fn a_field_that_is_there_twice_is_refused() {
+        assert_eq!(only(r#"{"name":"a","name":"b"}"#).1, "invalid_value");
     }
 
     #[test]

@@ -87,7 +87,7 @@ impl From<OutboundError> for NoAnswer {
             OutboundError::Timeout { .. } => Self::Timeout,
             OutboundError::TooLarge => Self::TooLarge,
             OutboundError::Interrupted => Self::Interrupted,
-            OutboundError::Proxy => Self::Connect,
+            OutboundError::Proxy => Self::Proxy,
             OutboundError::Internal => Self::Unbuildable,
         }
     }

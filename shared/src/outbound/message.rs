@@ -20,7 +20,7 @@ impl Limits {
     pub const TOKEN: Self = Self { max_body: 64 * 1024, total: Duration::from_secs(10) };
     /// One question about a token that was just issued: 64 kB in 4 seconds, for a person waits.
     pub const LOOKUP: Self = Self { max_body: 64 * 1024, total: Duration::from_secs(4) };
-    /// Authorization server metadata and key sets: 1 MB in 10 seconds.
+    /// Authorization server metadata and key sets: 1 MB in 4 seconds, for a person may wait.
     pub const DISCOVERY: Self = Self { max_body: 1024 * 1024, total: Duration::from_secs(4) };
 }
 

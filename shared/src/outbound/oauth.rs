@@ -11,16 +11,21 @@ use std::pin::Pin;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use chrono::DateTime;
-use http::{HeaderMap, HeaderName, HeaderValue, header};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use oauth2::{AsyncHttpClient, HttpRequest, HttpResponse};
+use serde_json::{Map, Value};
 use url::{Origin, Url, form_urlencoded};
 
 use super::policy::parse_origin;
-use super::{Limits, Outbound, OutboundError, OutboundRequest, UrlRefusal};
+use super::{Limits, Outbound, OutboundError, OutboundRequest, OutboundResponse, UrlRefusal};
 use crate::clock::Timestamp;
+use crate::protocol::advice::{Hint, known_error};
 use crate::protocol::dialect::{TokenRequestDialect, TokenResponseDialect, WireRequest, encode};
-use crate::protocol::exchange::Exchange;
+use crate::protocol::exchange::{Exchange, Fault, Reading};
+use crate::protocol::token::UNUSABLE;
 use crate::secret::Secret;
 
 /// Sends token requests for the oauth2 crate, to one origin only, and shows the crate RFC 6749 whatever the wire said.
@@ -116,6 +121,7 @@ impl<'a> OAuthHttp<'a> {
 
     async fn exchange(&self, request: HttpRequest) -> Result<HttpResponse, OAuthHttpError> {
         let sent = record::Sent::of(&request, &self.hidden);
+        let refreshing = form_urlencoded::parse(request.body()).any(|(name, _)| name == "refresh_token");
         let wire = match self.translate(&request) {
             Ok(wire) => wire,
             Err(error) => {
@@ -131,14 +137,35 @@ impl<'a> OAuthHttp<'a> {
             self.remember(None, sent.without_answer(*error));
         })?;
         let outcome = Outcome { status: answer.status.as_u16(), retry_after: retry_after(&answer.headers) };
-        self.remember(Some(outcome), sent.answered(&answer, outcome.retry_after));
+        let translated = self.read(&answer, refreshing);
+        let record = sent.answered(&answer, outcome.retry_after, &self.response);
+        self.remember(Some(outcome), Exchange { reading: Some(reading(&translated)), ..record });
 
-        let content_type = text(&answer.headers, header::CONTENT_TYPE);
-        let (status, body) = wire::to_rfc6749(answer.status, content_type, &answer.body, &self.response, self.now)?;
+        let (status, body) = translated?;
+        let body = serde_json::to_vec(&body).map_err(|_| OAuthHttpError::NotJson { status: outcome.status })?;
         let mut response = HttpResponse::new(body);
         *response.status_mut() = status;
         response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         Ok(response)
+    }
+
+    /// The answer of the wire by the book.
+    fn read(
+        &self,
+        answer: &OutboundResponse,
+        refreshing: bool,
+    ) -> Result<(StatusCode, Map<String, Value>), OAuthHttpError> {
+        if encoding(&answer.headers).is_some() || answer.body.starts_with(GZIP) {
+            return Err(OAuthHttpError::Compressed { status: answer.status.as_u16() });
+        }
+        wire::to_rfc6749(&wire::Wire {
+            status: answer.status,
+            content_type: text(&answer.headers, header::CONTENT_TYPE),
+            body: &answer.body,
+            dialect: &self.response,
+            now: self.now,
+            refreshing,
+        })
     }
 
     /// The crate's request by the book as the one the provider wants, to the bound origin only.
@@ -152,7 +179,12 @@ impl<'a> OAuthHttp<'a> {
                 value.clone_from(grant_type);
             });
         }
-        encode(&self.request.shape(), &url, &parameters, headers).ok_or(OutboundError::Internal)
+        // A header or text of the dialect may name the client's id and secret wherever they are sent.
+        let basic = headers.get(header::AUTHORIZATION).and_then(|value| basic(value.to_str().ok()?));
+        let elsewhere = basic.map_or(Vec::new(), |(id, secret)| {
+            vec![("client_id".to_owned(), id), ("client_secret".to_owned(), secret)]
+        });
+        encode(&self.request.shape(), &url, &parameters, &elsewhere, headers).ok_or(OutboundError::Internal)
     }
 }
 
@@ -174,6 +206,12 @@ pub enum OAuthHttpError {
     /// The answer is neither a JSON object nor a form: a web page, an empty body, garbage.
     #[error("status {status}: the answer is not JSON")]
     NotJson {
+        /// The status the server sent.
+        status: u16,
+    },
+    /// The answer is compressed, although nobody asked for that.
+    #[error("status {status}: the answer is compressed")]
+    Compressed {
         /// The status the server sent.
         status: u16,
     },
@@ -202,9 +240,52 @@ impl OAuthHttpError {
     pub fn maybe_processed(&self) -> bool {
         match self {
             Self::Outbound(error) => error.maybe_processed(),
-            Self::NotJson { .. } | Self::NoErrorCode { .. } | Self::NoAccessToken { .. } | Self::UnsafeToken => true,
+            Self::NotJson { .. }
+            | Self::Compressed { .. }
+            | Self::NoErrorCode { .. }
+            | Self::NoAccessToken { .. }
+            | Self::UnsafeToken => true,
         }
     }
+}
+
+/// What an answer was understood to say, for its record: nothing of it is the provider's own text.
+fn reading(translated: &Result<(StatusCode, Map<String, Value>), OAuthHttpError>) -> Reading {
+    let fault = match translated {
+        Ok((_, answer)) => {
+            let member = |name: &str| answer.get(name)?.as_str();
+            return Reading {
+                error: member("error").map(|error| known_error(error).to_owned()),
+                hint: member("error_description").and_then(Hint::recognise),
+                fault: answer.contains_key(UNUSABLE).then_some(Fault::NoAccessToken),
+            };
+        }
+        Err(OAuthHttpError::Outbound(_)) => None,
+        Err(OAuthHttpError::NotJson { .. }) => Some(Fault::NotUnderstood),
+        Err(OAuthHttpError::Compressed { .. }) => Some(Fault::Compressed),
+        Err(OAuthHttpError::NoErrorCode { .. }) => Some(Fault::NoErrorCode),
+        Err(OAuthHttpError::NoAccessToken { .. }) => Some(Fault::NoAccessToken),
+        Err(OAuthHttpError::UnsafeToken) => Some(Fault::UnsafeToken),
+    };
+    Reading { fault, ..Reading::default() }
+}
+
+/// Id and secret of HTTP Basic, each encoded as RFC 6749 §2.3.1 says.
+fn basic(header: &str) -> Option<(String, String)> {
+    let pair = String::from_utf8(STANDARD.decode(header.strip_prefix("Basic ")?).ok()?).ok()?;
+    let decoded = |text: &str| {
+        form_urlencoded::parse(text.as_bytes()).next().map_or_else(String::new, |(text, _)| text.into_owned())
+    };
+    pair.split_once(':').map(|(id, secret)| (decoded(id), decoded(secret)))
+}
+
+/// How a gzip file begins (RFC 1952 §2.3.1): some servers compress and do not say so.
+const GZIP: &[u8] = b"\x1f\x8b";
+
+/// How an answer is encoded, where it is (RFC 9110 §8.4).
+fn encoding(headers: &HeaderMap) -> Option<&str> {
+    let encoding = text(headers, header::CONTENT_ENCODING)?.trim();
+    Some(encoding).filter(|encoding| !encoding.is_empty() && !encoding.eq_ignore_ascii_case("identity"))
 }
 
 fn text(headers: &HeaderMap, name: HeaderName) -> Option<&str> {

@@ -199,6 +199,10 @@ pub struct TokenResponseDialect {
     /// The error code, text or number.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
+    /// Provider's code, as text also when it is a number, to the code of RFC 6749 §5.2 that it stands for. A number in
+    /// the place of the error counts as a code when it is listed here.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub error_codes: BTreeMap<String, String>,
     /// The text that explains the error.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error_description: Option<String>,

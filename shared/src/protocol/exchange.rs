@@ -4,6 +4,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
+use super::advice::Hint;
+
 /// One exchange with a provider, redacted when it was made.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Exchange {
@@ -27,6 +29,9 @@ pub struct Exchange {
     /// The answer, redacted; of anything but JSON and forms only its type and length.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub body: Option<Value>,
+    /// What the answer of a token endpoint was understood to say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reading: Option<Reading>,
     /// Seconds after which the provider wants to be asked again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_after: Option<u64>,
@@ -36,6 +41,37 @@ pub struct Exchange {
     /// Why no complete answer came.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<NoAnswer>,
+}
+
+/// What an answer of a token endpoint was understood to say, after the client's dialect was applied. Nothing of it is a
+/// provider's own text.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
+pub struct Reading {
+    /// The error code, one that is known by name, else `other`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    /// What the text of the error gave away.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hint: Option<Hint>,
+    /// Why it could not be used.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fault: Option<Fault>,
+}
+
+/// Why an answer of a token endpoint could not be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Fault {
+    /// Neither a JSON object nor a form, or one that says something twice.
+    NotUnderstood,
+    /// It is compressed, which was not asked for.
+    Compressed,
+    /// An error without a code.
+    NoErrorCode,
+    /// A success without an access token.
+    NoAccessToken,
+    /// A token has characters that no header can carry.
+    UnsafeToken,
 }
 
 /// Where the client's authentication was in a request.
@@ -62,6 +98,8 @@ pub enum NoAnswer {
     Unbuildable,
     /// The host name has no address.
     Dns,
+    /// The operator's proxy could not be reached, or would not connect.
+    Proxy,
     /// No connection.
     Connect,
     /// No TLS.

@@ -35,7 +35,7 @@ pub fn request(endpoint: &str, token: &Secret<String>, hint: &str, auth: ClientA
     let mut headers = HeaderMap::new();
     headers.insert(header::ACCEPT, HeaderValue::from_static("application/json"));
     authenticate(auth.method, auth, &mut headers, &mut parameters)?;
-    encode(&TokenRequestDialect::default().shape(), &url, &parameters, headers)
+    encode(&TokenRequestDialect::default().shape(), &url, &parameters, &[], headers)
 }
 
 /// Reads an answer with status 200. `None` when it lacks the boolean `active`, which §2.2 requires.

@@ -1,6 +1,7 @@
 //! The protocol, pure: no `async`, no clock, no network. One RFC topic per file.
 
 pub mod advice;
+pub(crate) mod answer;
 pub mod authorization;
 pub mod dialect;
 pub mod discovery;

@@ -1,5 +1,6 @@
 //! Takes the secrets out of what a provider said, so that it can be shown and kept.
 
+use chrono::DateTime;
 use serde_json::{Map, Value, json};
 use url::form_urlencoded;
 
@@ -17,12 +18,14 @@ const MAX_DEPTH: usize = 6;
 const MIN_RANDOM: usize = 24;
 
 /// What in a member's name tells a secret.
-const TELLING: [&str; 13] = [
+const TELLING: [&str; 15] = [
     "token",
     "secret",
-    "password",
-    "passwd",
+    "pass",
     "pwd",
+    "jwt",
+    "verifier",
+    "signature",
     "key",
     "authorization",
     "cookie",
@@ -33,22 +36,20 @@ const TELLING: [&str; 13] = [
     "private",
 ];
 
-/// Names with such a word in them that tell none.
-const HARMLESS: [&str; 10] = [
-    "token_type",
-    "token_type_hint",
-    "error_code",
-    "errorcode",
-    "errcode",
-    "error_codes",
-    "status_code",
-    "statuscode",
-    "country_code",
-    "expires_in",
-];
+/// Words that tell one when they are the whole name or one of its words: inside others they stand for nothing.
+const TELLING_WORDS: [&str; 2] = ["otp", "pin"];
 
-/// Ends of names whose numbers are no secrets: `refresh_token_expires_in`, `token_count`, a numeric error `code`.
-const COUNTED: [&str; 7] = ["expires_in", "expires_at", "expires", "expiresin", "ttl", "count", "code"];
+/// Names with such a word in them that tell none. Any other code may be one that a person was sent.
+const HARMLESS: [&str; 5] = ["errcode", "error_code", "expires_in", "status_code", "token_type"];
+
+/// Ends of names whose numbers are no secrets: `refresh_token_expires_in`, `token_count`.
+const COUNTED: [&str; 6] = ["expires_in", "expires_at", "expires", "expiresin", "ttl", "count"];
+
+/// Members beside which `code` is that of an error, and how long it then is.
+const BESIDE_CODE: [&str; 3] = ["error", "ok", "status"];
+const MAX_CODE: usize = 64;
+/// The largest `code` that is no more than a status.
+const MAX_STATUS: u64 = 999;
 
 /// A copy without secrets: members with telling names, texts that hold one of `secrets` (4 bytes or longer), JWTs and what
 /// looks random are masked; long texts, long lists and deep nesting are cut.
@@ -85,7 +86,8 @@ fn inside(value: &Value, secrets: &[&str], depth: usize) -> Value {
         }
         Value::Object(members) => {
             let kept = members.iter().take(MAX_MEMBERS).map(|(name, value)| {
-                let value = if is_telling(name, value) { mask(value) } else { inside(value, secrets, depth + 1) };
+                let telling = if name == "code" { !is_status(members, value) } else { is_telling(name, value) };
+                let value = if telling { mask(value) } else { inside(value, secrets, depth + 1) };
                 (text(name, secrets), value)
             });
             Value::Object(kept.collect())
@@ -106,9 +108,45 @@ fn mask(value: &Value) -> Value {
 }
 
 fn is_telling(name: &str, value: &Value) -> bool {
+    let words = words(name);
     let name = name.to_ascii_lowercase();
     let counted = value.is_number() && COUNTED.iter().any(|end| name.ends_with(end));
-    !counted && !HARMLESS.contains(&name.as_str()) && TELLING.iter().any(|word| name.contains(word))
+    let told = TELLING.iter().any(|word| name.contains(word))
+        || TELLING_WORDS.iter().any(|word| words.iter().any(|known| known == word));
+    told && !counted && !HARMLESS.contains(&name.as_str())
+}
+
+/// The words of a name in lower case: `userPin`, `user-pin` and `USER_PIN` have two.
+fn words(name: &str) -> Vec<String> {
+    let mut words = vec![String::new()];
+    let mut before = false;
+    for c in name.chars() {
+        let begins = !c.is_alphanumeric() || (c.is_ascii_uppercase() && before);
+        if begins {
+            words.push(String::new());
+        }
+        before = c.is_ascii_lowercase();
+        words.last_mut().into_iter().for_each(|word| word.extend(c.is_alphanumeric().then(|| c.to_ascii_lowercase())));
+    }
+    words
+}
+
+/// Whether a member `code` is that of an error and no authorization code.
+fn is_status(members: &Map<String, Value>, code: &Value) -> bool {
+    let short = match code {
+        Value::Number(number) if number.as_u64().is_some_and(|number| number <= MAX_STATUS) => return true,
+        Value::Number(_) => true,
+        Value::String(text) => text.len() <= MAX_CODE,
+        _ => false,
+    };
+    short && BESIDE_CODE.iter().any(|name| members.contains_key(*name))
+}
+
+/// The parameters of a request, as far as they may be shown beside these secrets.
+pub(crate) fn mask_shown(parameters: &[(String, String)], secrets: &[&str]) -> Vec<(String, String)> {
+    let secrets: Vec<&str> = secrets.iter().copied().filter(|secret| secret.len() >= MIN_SECRET).collect();
+    let masked = |text: &String| if holds_one(text, &secrets) { REDACTED.to_owned() } else { text.clone() };
+    parameters.iter().map(|(name, value)| (name.clone(), masked(value))).collect()
 }
 
 fn holds_one(text: &str, secrets: &[&str]) -> bool {
@@ -122,7 +160,7 @@ fn text(text: &str, secrets: &[&str]) -> String {
     let mut kept = String::new();
     let mut run = String::new();
     for c in text.chars() {
-        if c.is_ascii_alphanumeric() || "_-.+/=~".contains(c) {
+        if c.is_ascii_alphanumeric() || "_-.+/=~|!*%:".contains(c) {
             run.push(c);
         } else {
             push_run(&mut kept, &run);
@@ -138,6 +176,16 @@ fn text(text: &str, secrets: &[&str]) -> String {
 }
 
 fn push_run(kept: &mut String, run: &str) {
+    // An address and a time are no token, however long they are.
+    if let Some((scheme, rest)) = run.split_once("://") {
+        kept.push_str(scheme);
+        kept.push_str("://");
+        rest.split_inclusive([':', '|', '!', '*', '%']).for_each(|part| push_run(kept, part));
+        return;
+    }
+    if DateTime::parse_from_rfc3339(run).is_ok() {
+        return kept.push_str(run);
+    }
     let has = |kind: fn(&char) -> bool| run.chars().any(|c| kind(&c));
     let is_random = run.len() >= MIN_RANDOM && has(char::is_ascii_digit) && has(char::is_ascii_alphabetic);
     let is_jwt = run.starts_with("eyJ") && run.matches('.').count() >= 2;
@@ -166,11 +214,49 @@ mod tests {
     }
 
     #[test]
+    fn a_code_is_shown_only_where_it_is_that_of_an_error() {
+        for (answer, shown) in [
+            (json!({"auth_code": 839_201}), false),
+            (json!({"verification_code": 839_201}), false),
+            (json!({"otp_code": 839_201}), false),
+            (json!({"passcode": 839_201}), false),
+            (json!({"authorization_code": 839_201}), false),
+            (json!({"code": 839_201}), false),
+            (json!({"code": "SplxlOBe"}), false),
+            (json!({"code": 401}), true),
+            (json!({"code": 40_029, "error": "x"}), true),
+            (json!({"code": "E7", "status": 400}), true),
+            (json!({"code": "a".repeat(65), "error": "x"}), false),
+            (json!({"errcode": 839_201}), true),
+            (json!({"error_code": "E839201"}), true),
+            (json!({"status_code": 839_201}), true),
+            (json!({"country_code": 839_201}), false),
+        ] {
+            assert_eq!(redact(&answer, &[]) == answer, shown, "{answer}");
+        }
+    }
+
+    #[test]
+    fn more_names_that_tell_a_secret() {
+        for name in
+            ["pass", "passphrase", "otp", "user_otp", "pin", "userPin", "PIN", "jwt", "code_verifier", "signature"]
+        {
+            assert_eq!(redact(&json!({name: "x"}), &[]), json!({name: REDACTED}), "{name}");
+        }
+        for name in ["shipping", "options", "description"] {
+            assert_eq!(redact(&json!({name: "x"}), &[]), json!({name: "x"}), "{name}");
+        }
+    }
+
+    #[test]
     fn texts_that_hold_or_look_like_a_secret_are_masked() {
         for (given, expected) in [
             ("The code s3cr was used", REDACTED),
             ("bad eyJh.eyJz.c2ln here", "bad [redacted] here"),
             ("token ya29a0AfB_byC1234567890-x is bad", "token [redacted] is bad"),
+            ("is 0a1b2c|3d4e5f!6a7b8c*9d0e1f here", "is [redacted] here"),
+            ("https://login.example.com/docs:8080/x", "https://login.example.com/docs:8080/x"),
+            ("at 2026-01-01T00:00:00.000Z", "at 2026-01-01T00:00:00.000Z"),
             ("The authorization code has expired or was used", "The authorization code has expired or was used"),
             ("https://example.com/help", "https://example.com/help"),
         ] {

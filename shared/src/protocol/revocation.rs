@@ -3,10 +3,12 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::{HeaderMap, HeaderValue, header};
-use serde_json::Value;
+use serde_json::{Map, Value};
 use url::Url;
-use url::form_urlencoded::byte_serialize;
+use url::form_urlencoded::{self, byte_serialize};
 
+use super::advice::meaning;
+use super::answer::{FORM, denies, is_of_type, is_page};
 use super::dialect::{RevocationAuth, RevocationDialect, WireRequest, encode};
 use super::token::AuthMethod;
 use crate::secret::Secret;
@@ -27,9 +29,9 @@ pub struct ClientAuth<'a> {
 pub enum Verdict {
     /// The token is dead, now or before.
     Revoked,
-    /// The token must be taken for alive: ask again later.
-    Later,
-    /// Asking again will not help; the code says why.
+    /// The token must be taken for alive: ask again later. The code says why, where the answer did.
+    Later(Option<&'static str>),
+    /// Asking again will not help: the server does not revoke tokens of this kind (§2.2.1). The code says so.
     Refused(&'static str),
 }
 
@@ -69,7 +71,10 @@ pub fn request(
             headers.insert(header::AUTHORIZATION, sensitive(&bearer)?);
         }
     }
-    encode(&dialect.shape(), &url, &parameters, headers)
+    // A header or text of the dialect may name them wherever they are sent.
+    let secret = auth.client_secret.map(|secret| ("client_secret".to_owned(), secret.expose().clone()));
+    let elsewhere: Vec<_> = [("client_id".to_owned(), auth.client_id.to_owned())].into_iter().chain(secret).collect();
+    encode(&dialect.shape(), &url, &parameters, &elsewhere, headers)
 }
 
 /// Adds the client's authentication (RFC 6749 §2.3.1) to a request.
@@ -115,36 +120,46 @@ const DEAD: [&str; 8] = [
     "account_inactive",
 ];
 
-/// Error codes that are passed on (RFC 6749 §5.2, RFC 7009 §2.2.1).
-const KNOWN: [&str; 5] =
-    ["unsupported_token_type", "invalid_client", "invalid_request", "unauthorized_client", "access_denied"];
+/// Error codes that are passed on (RFC 6749 §5.2).
+const KNOWN: [&str; 4] = ["invalid_client", "invalid_request", "unauthorized_client", "access_denied"];
 
-/// What an answer proves. A success is proof unless its body says otherwise (`error`, or `ok` false).
-pub fn read(status: u16, body: &[u8]) -> Verdict {
-    let body: Value = serde_json::from_slice(body).unwrap_or_default();
-    let error = body.get("error");
+/// What an answer proves. A success is proof unless its body says otherwise (`error`, or `ok` false) or is a web page.
+/// Only a server that cannot revoke such a token at all is believed that it never will: everything else may be mended.
+pub fn read(status: u16, content_type: Option<&str>, body: &[u8]) -> Verdict {
+    let answer = said(content_type, body);
+    let error = answer.get("error");
     let code = error.and_then(|error| {
         error.as_str().or_else(|| error.get("code").or_else(|| error.get("type")).and_then(Value::as_str))
     });
     let code = code.filter(|code| !code.is_empty());
-    let says_no = code.is_some() || body.get("ok") == Some(&Value::Bool(false));
     match (status, code) {
-        (200..=299, _) if !says_no => Verdict::Revoked,
+        (200..=299, _) if is_page(content_type, body) => Verdict::Later(Some("not_an_answer")),
+        (200..=299, _) if !denies(&answer, None) => Verdict::Revoked,
         (408 | 425 | 429 | 500..=599, _) | (_, Some("temporarily_unavailable" | "server_error" | "ratelimited")) => {
-            Verdict::Later
+            Verdict::Later(None)
         }
         // Whether it is the token or our authentication that a 401 calls invalid, it does not say.
         (200..=299 | 400, Some(code)) if DEAD.contains(&code) => Verdict::Revoked,
-        (_, Some(code)) if KNOWN.contains(&code) => {
-            Verdict::Refused(KNOWN.into_iter().find(|known| *known == code).unwrap_or("other"))
-        }
-        (300..=399, _) => Verdict::Refused("redirected"),
-        (401, _) => Verdict::Refused("unauthorized"),
-        (403, _) => Verdict::Refused("forbidden"),
-        (404, _) => Verdict::Refused("not_found"),
-        (405, _) => Verdict::Refused("method_not_allowed"),
-        _ => Verdict::Refused("other"),
+        (_, Some("unsupported_token_type")) => Verdict::Refused("unsupported_token_type"),
+        (401, Some(code)) if meaning(code) == "invalid_client" => Verdict::Later(Some("invalid_client")),
+        (401, _) => Verdict::Later(Some("unauthorized")),
+        (_, Some(code)) => Verdict::Later(KNOWN.into_iter().find(|known| *known == meaning(code)).or(Some("other"))),
+        (300..=399, _) => Verdict::Later(Some("redirected")),
+        (403, _) => Verdict::Later(Some("forbidden")),
+        (404 | 410, _) => Verdict::Later(Some("not_found")),
+        (405, _) => Verdict::Later(Some("method_not_allowed")),
+        _ => Verdict::Later(Some("other")),
     }
+}
+
+/// The members of an answer in JSON, or in a form where the type allows one.
+fn said(content_type: Option<&str>, body: &[u8]) -> Value {
+    if let Ok(answer) = serde_json::from_slice(body) {
+        return answer;
+    }
+    let form = [FORM, "text/plain"].iter().any(|form| is_of_type(content_type, form));
+    let members = form_urlencoded::parse(body).filter(|_| form);
+    members.map(|(name, value)| (name.into_owned(), Value::String(value.into_owned()))).collect::<Map<_, _>>().into()
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ use oauth2::{
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::advice;
 use super::scope::is_scope_token;
 use crate::secret::Secret;
 
@@ -26,11 +27,16 @@ pub enum AuthMethod {
     None,
 }
 
+/// The member by which the adapter says that the tokens of an answer cannot be used and must not be lost.
+pub(crate) const UNUSABLE: &str = "urn:grantkeeper:unusable";
+
 /// Members of a token answer beyond RFC 6749.
 #[derive(Serialize, Deserialize)]
 pub struct Extra {
     #[serde(default, skip_serializing)]
     id_token: Option<String>,
+    #[serde(default, rename = "urn:grantkeeper:unusable", skip_serializing)]
+    unusable: bool,
     #[serde(flatten, skip_serializing)]
     rest: Map<String, Value>,
 }
@@ -78,18 +84,22 @@ pub struct TokenEndpoint<'a> {
 
 /// A token answer that was accepted.
 pub struct TokenAnswer {
-    /// Not empty.
+    /// Not empty, unless the answer is not usable.
     pub access_token: Secret<String>,
     /// `None` when the answer had none or an empty one: then the old one stays valid (RFC 6749 §6).
     pub refresh_token: Option<Secret<String>>,
     /// Seconds; `None` when missing or zero.
     pub expires_in: Option<u64>,
-    /// `None` when the answer had none: then the scope is the requested one (RFC 6749 §5.1).
+    /// `None` when the answer had none: then the scope is the requested one (RFC 6749 §5.1). An empty or unreadable one
+    /// grants nothing.
     pub scopes: Option<Vec<String>>,
     /// As sent, `bearer` when missing.
     pub token_type: String,
     /// When `openid` was granted.
     pub id_token: Option<Secret<String>>,
+    /// Whether the access token can be presented as a bearer token. What a refresh brings is kept in any case: the
+    /// refresh token before it may be spent.
+    pub usable: bool,
     /// What the answer says beyond RFC 6749 (`instance_url`, `realmId`, a team), without tokens.
     pub extra: Map<String, Value>,
 }
@@ -237,9 +247,11 @@ fn answer<E: std::error::Error + 'static>(
 
 fn accept(response: &WireResponse) -> Option<TokenAnswer> {
     let access_token = response.access_token().secret();
-    if access_token.is_empty() {
+    let unusable = response.extra_fields().unusable;
+    if access_token.is_empty() && !unusable {
         return None;
     }
+    let token_type = response.token_type().as_ref().to_owned();
     Some(TokenAnswer {
         access_token: Secret::new(access_token.clone()),
         refresh_token: response
@@ -247,11 +259,9 @@ fn accept(response: &WireResponse) -> Option<TokenAnswer> {
             .filter(|token| !token.secret().is_empty())
             .map(|token| Secret::new(token.secret().clone())),
         expires_in: response.expires_in().map(|duration| duration.as_secs()).filter(|seconds| *seconds > 0),
-        scopes: response
-            .scopes()
-            .map(|scopes| once(scopes.iter().map(|scope| scope.as_str())))
-            .filter(|scopes| !scopes.is_empty()),
-        token_type: response.token_type().as_ref().to_owned(),
+        scopes: response.scopes().map(|scopes| once(scopes.iter().map(|scope| scope.as_str()))),
+        usable: !unusable && is_usable_type(&token_type),
+        token_type,
         id_token: response.extra_fields().id_token.clone().map(Secret::new),
         extra: response.extra_fields().rest.clone(),
     })
@@ -268,14 +278,21 @@ fn once<'s>(scopes: impl Iterator<Item = &'s str>) -> Vec<String> {
     seen
 }
 
-/// What providers say where RFC 6749 §5.2 says `invalid_grant`.
-const GRANT_IS_DEAD: [&str; 5] =
-    ["bad_refresh_token", "bad_verification_code", "invalid_refresh_token", "token_expired", "token_revoked"];
+/// Codes of RFC 6749 §4.1.2.1, OpenID Connect Core §3.1.2.6, RFC 6750 §3.1 and RFC 8707 §2 that token endpoints send as
+/// well.
+const BEYOND_6749: [&str; 9] = [
+    "access_denied",
+    "account_selection_required",
+    "consent_required",
+    "interaction_required",
+    "invalid_target",
+    "invalid_token",
+    "login_required",
+    "server_error",
+    "temporarily_unavailable",
+];
 
-/// Codes of RFC 6749 §4.1.2.1, RFC 8628 §3.5 and RFC 8707 §2 that token endpoints send as well.
-const BEYOND_6749: [&str; 5] =
-    ["access_denied", "expired_token", "invalid_target", "server_error", "temporarily_unavailable"];
-
+/// What a code means, also one of those that providers have of their own.
 fn known_error(error: &BasicErrorResponseType) -> &'static str {
     match error {
         BasicErrorResponseType::InvalidClient => "invalid_client",
@@ -284,9 +301,42 @@ fn known_error(error: &BasicErrorResponseType) -> &'static str {
         BasicErrorResponseType::InvalidScope => "invalid_scope",
         BasicErrorResponseType::UnauthorizedClient => "unauthorized_client",
         BasicErrorResponseType::UnsupportedGrantType => "unsupported_grant_type",
-        BasicErrorResponseType::Extension(code) if GRANT_IS_DEAD.contains(&code.as_str()) => "invalid_grant",
-        BasicErrorResponseType::Extension(code) => {
-            BEYOND_6749.into_iter().find(|known| known == code).unwrap_or("other")
+        BasicErrorResponseType::Extension(code) => match advice::meaning(code) {
+            advice::RATE_LIMITED => "temporarily_unavailable",
+            known @ ("invalid_client" | "invalid_grant" | "unsupported_grant_type") => known,
+            other => BEYOND_6749.into_iter().find(|known| *known == other).unwrap_or("other"),
+        },
+    }
+}
+
+/// Whether a token of this type can be used as a bearer token is: odd names mean bearer, these do not.
+pub(crate) fn is_usable_type(token_type: &str) -> bool {
+    !["dpop", "mac", "pop"].contains(&token_type.to_ascii_lowercase().as_str())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_providers_own_code_counts_as_the_one_that_it_stands_for() {
+        for (code, means) in [
+            ("incorrect_client_credentials", "invalid_client"),
+            ("bad_client_secret", "invalid_client"),
+            ("invalid_client_id", "invalid_client"),
+            ("invalid_client_secret", "invalid_client"),
+            ("invalid_code", "invalid_grant"),
+            ("code_expired", "invalid_grant"),
+            ("code_already_used", "invalid_grant"),
+            ("expired_token", "invalid_grant"),
+            ("bad_refresh_token", "invalid_grant"),
+            ("ratelimited", "temporarily_unavailable"),
+            ("mfa_required", "interaction_required"),
+            ("invalid_resource", "invalid_target"),
+            ("redirect_uri_mismatch", "other"),
+            ("unheard_of", "other"),
+        ] {
+            assert_eq!(known_error(&BasicErrorResponseType::Extension(code.to_owned())), means, "{code}");
         }
     }
 }

@@ -9,7 +9,7 @@ use super::Engine;
 use crate::error::{Error, Result};
 use crate::model::client::{Client, CredentialsFrom, Resolved, binds};
 use crate::model::token_set::SecretInputs;
-use crate::outbound::{OAuthHttp, OAuthHttpError};
+use crate::outbound::{OAuthHttp, OAuthHttpError, Outcome};
 use crate::protocol::exchange::Exchange;
 use crate::protocol::token::{AuthMethod, TokenAnswer, TokenEndpoint, TokenFailure};
 use crate::secret::Secret;
@@ -177,7 +177,7 @@ impl Engine {
                     endpoint.password(&http, username, password, scopes).await
                 }
             };
-            asked.answer = classify(result, &http, refreshing);
+            asked.answer = classify(result, http.outcome(), refreshing);
             asked.exchanges.extend(http.record());
             match asked.answer {
                 Answer::ClientRefused { error: "invalid_client", .. } => {}
@@ -291,18 +291,22 @@ pub(crate) fn bound_elsewhere() -> Error {
     }
 }
 
-/// Whether a token of this type can be used as a bearer token is: odd names mean bearer, these do not.
-pub(super) fn is_usable_type(token_type: &str) -> bool {
-    !["dpop", "mac", "pop"].contains(&token_type.to_ascii_lowercase().as_str())
-}
+/// What a server says at a refresh when only the person can go on: the grant is as good as refused.
+const ONLY_A_PERSON_HELPS: [&str; 6] = [
+    "access_denied",
+    "account_selection_required",
+    "consent_required",
+    "interaction_required",
+    "invalid_token",
+    "login_required",
+];
 
 /// Sorts a token answer by what it means (REFRESH.md b.3, table of S3).
 fn classify(
     result: Result<TokenAnswer, TokenFailure<OAuthHttpError>>,
-    http: &OAuthHttp<'_>,
+    outcome: Option<Outcome>,
     refreshing: bool,
 ) -> Answer {
-    let outcome = http.outcome();
     let (status, retry_after) = outcome.map_or((0, None), |outcome| (outcome.status, outcome.retry_after));
     // Documented as not processed (RFC 6585 §4, RFC 9110 §15.6.4).
     if result.is_err() && (status == 429 || (status == 503 && retry_after.is_some())) {
@@ -311,7 +315,7 @@ fn classify(
     match result {
         // RFC 6749 §7.1: a token of a type that cannot be used must not be used. What a refresh brings is kept in any
         // case: the refresh token before it may be spent.
-        Ok(answer) if !refreshing && !is_usable_type(&answer.token_type) => {
+        Ok(answer) if !refreshing && !answer.usable => {
             Answer::Misbehaved("it issued a token that is not a bearer token")
         }
         Ok(answer) => Answer::Tokens(Box::new(answer)),
@@ -319,6 +323,11 @@ fn classify(
         Err(TokenFailure::Refused("server_error")) => Answer::Unknown,
         Err(TokenFailure::Refused(_)) if status >= 500 => Answer::Unknown,
         Err(TokenFailure::Refused("invalid_grant")) => Answer::GrantRefused,
+        Err(TokenFailure::Refused(error)) if refreshing && ONLY_A_PERSON_HELPS.contains(&error) => Answer::GrantRefused,
+        // RFC 6749 §5.2: 401 is for client authentication alone, whatever else it says.
+        Err(TokenFailure::Refused("other") | TokenFailure::Transport(_)) if status == 401 => {
+            Answer::ClientRefused { error: "invalid_client", status }
+        }
         Err(TokenFailure::Refused(error)) => Answer::ClientRefused { error, status },
         Err(TokenFailure::Transport(error)) if (300..500).contains(&status) => {
             tracing::warn!(%error, status, "the token endpoint did not answer in OAuth");
@@ -327,5 +336,45 @@ fn classify(
         Err(TokenFailure::Transport(error)) if error.maybe_processed() => Answer::Unknown,
         Err(TokenFailure::Transport(_)) => Answer::NotSent,
         Err(TokenFailure::NotOAuth) => Answer::Unknown,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn classified(failure: TokenFailure<OAuthHttpError>, status: u16, refreshing: bool) -> String {
+        match classify(Err(failure), Some(Outcome { status, retry_after: None }), refreshing) {
+            Answer::Tokens(_) => "tokens".to_owned(),
+            Answer::GrantRefused => "grant".to_owned(),
+            Answer::ClientRefused { error, .. } => error.to_owned(),
+            Answer::Later { .. } => "later".to_owned(),
+            Answer::NotSent => "not sent".to_owned(),
+            Answer::Unknown => "unknown".to_owned(),
+            Answer::Misbehaved(_) => "misbehaved".to_owned(),
+        }
+    }
+
+    #[test]
+    fn a_401_without_a_known_code_is_a_refusal_of_the_client() {
+        let status = 401;
+        for failure in [
+            TokenFailure::Transport(OAuthHttpError::NotJson { status }),
+            TokenFailure::Transport(OAuthHttpError::NoErrorCode { status }),
+            TokenFailure::Refused("other"),
+        ] {
+            assert_eq!(classified(failure, status, true), "invalid_client");
+        }
+        assert_eq!(classified(TokenFailure::Refused("invalid_grant"), status, true), "grant");
+        let forbidden = TokenFailure::Transport(OAuthHttpError::NotJson { status: 403 });
+        assert_eq!(classified(forbidden, 403, true), "misbehaved");
+    }
+
+    #[test]
+    fn what_only_a_person_can_mend_ends_a_grant_at_a_refresh_alone() {
+        for error in ONLY_A_PERSON_HELPS {
+            assert_eq!(classified(TokenFailure::Refused(error), 400, true), "grant", "{error}");
+            assert_eq!(classified(TokenFailure::Refused(error), 400, false), error, "{error}");
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use chrono::Duration;
 
-use super::ask::{Answer, is_usable_type};
+use super::ask::Answer;
 use super::attempt::{CLIENT_REJECTED, Obtained};
 use super::{Engine, LEASE_SECONDS, Step, persist, suspended};
 use crate::error::{Error, Result};
@@ -111,8 +111,10 @@ impl Engine {
         answer: TokenAnswer,
     ) -> Result<Step> {
         let now = self.clock.now();
-        let schedule = Schedule::plan(now, answer.expires_in, &client.lifetimes(held.learned_lifetime), true);
-        let usable = is_usable_type(&answer.token_type);
+        // What has no access token is over at once: the next reader refreshes.
+        let expires_in = if answer.access_token.is_empty() { Some(0) } else { answer.expires_in };
+        let schedule = Schedule::plan(now, expires_in, &client.lifetimes(held.learned_lifetime), true);
+        let usable = answer.usable;
         let mut tokens = TokenSet {
             access_token: answer.access_token,
             refresh_token: answer.refresh_token.filter(|_| held.grant != GrantType::ClientCredentials),

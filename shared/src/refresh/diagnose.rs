@@ -2,9 +2,8 @@
 
 use crate::error::Error;
 use crate::model::client::{Client, GrantType, Resolved};
-use crate::protocol::advice::{Failure, Hint, Quirks, Situation, Step};
-use crate::protocol::dialect::TokenRequestDialect;
-use crate::protocol::exchange::{Exchange, NoAnswer};
+use crate::protocol::advice::{Failure, Quirks, Situation, Step};
+use crate::protocol::exchange::{Exchange, Fault, NoAnswer};
 use crate::protocol::token::AuthMethod;
 
 /// What is known of a token request besides its answer.
@@ -13,7 +12,9 @@ pub(crate) struct Facts<'a> {
     redirect_uri: Option<&'a str>,
     pkce: bool,
     token_endpoint: Option<&'a str>,
+    refresh_endpoint: Option<&'a str>,
     auth_method: Option<&'static str>,
+    refresh_auth_method: Option<&'static str>,
     audience: Option<&'a str>,
     resource: Option<&'a str>,
     quirks: Quirks<'a>,
@@ -27,16 +28,13 @@ impl<'a> Facts<'a> {
             redirect_uri: None,
             pkce: false,
             token_endpoint: Some(&resolved.token_endpoint),
-            auth_method: Some(auth_name(resolved.auth_method)),
+            refresh_endpoint: Some(&resolved.refresh_endpoint),
+            auth_method: Some(auth_name(resolved.token_request.auth.unwrap_or(resolved.auth_method))),
+            refresh_auth_method: Some(auth_name(resolved.refresh_request.auth.unwrap_or(resolved.auth_method))),
             audience: settings.audience.as_deref(),
             resource: settings.resource.as_deref(),
-            quirks: Quirks {
-                auth_method: settings.token_endpoint_auth_method.map(auth_name),
-                header_prefix: Some(&settings.header.prefix),
-                offline,
-                refresh_idle_days: settings.refresh.idle_days,
-                json_body: is_json(&settings.token_request),
-            },
+            // Only what a superuser knows of the provider: how we ask is no fact about how it wants to be asked.
+            quirks: Quirks { offline, refresh_idle_days: settings.refresh.idle_days, ..Quirks::default() },
         }
     }
 
@@ -68,28 +66,30 @@ pub(crate) fn situation<'a>(
     scopes: &'a [String],
     facts: &Facts<'a>,
 ) -> Situation<'a> {
+    let at_refresh = step == Step::Refresh;
     let situation = Situation {
         step,
         scopes,
         redirect_uri: facts.redirect_uri,
         pkce: facts.pkce,
-        token_endpoint: facts.token_endpoint,
-        auth_method: facts.auth_method,
+        token_endpoint: if at_refresh { facts.refresh_endpoint } else { facts.token_endpoint },
+        auth_method: if at_refresh { facts.refresh_auth_method } else { facts.auth_method },
         audience: facts.audience,
         resource: facts.resource,
         quirks: facts.quirks,
         ..Situation::default()
     };
     let Some(exchange) = exchange else { return situation };
-    let member = |name: &str| exchange.body.as_ref()?.get(name)?.as_str();
+    let reading = exchange.reading.as_ref();
+    let fault = reading.and_then(|reading| reading.fault);
     Situation {
         status: exchange.status,
-        error: member("error"),
-        hint: member("error_description").and_then(Hint::recognise),
-        failure: exchange.failure.and_then(failure),
-        is_html: exchange.is_html,
-        not_json: exchange.status.is_some() && !exchange.body.as_ref().is_some_and(|body| body.get("error").is_some()),
-        no_access_token: exchange.status.is_some_and(|status| (200..300).contains(&status)),
+        error: reading.and_then(|reading| reading.error.as_deref()),
+        hint: reading.and_then(|reading| reading.hint),
+        failure: exchange.failure.map(failure),
+        is_html: exchange.is_html && matches!(fault, Some(Fault::NotUnderstood | Fault::Compressed)),
+        not_json: matches!(fault, Some(Fault::NotUnderstood | Fault::Compressed)),
+        no_access_token: matches!(fault, Some(Fault::NoAccessToken | Fault::UnsafeToken)),
         retry_after_seconds: exchange.retry_after,
         grant: exchange.parameters.iter().find(|(name, _)| name == "grant_type").map(|(_, value)| value.as_str()),
         ..situation
@@ -97,8 +97,8 @@ pub(crate) fn situation<'a>(
 }
 
 /// Why no answer came, for the classifier.
-pub(crate) fn failure(no_answer: NoAnswer) -> Option<Failure> {
-    Some(match no_answer {
+pub(crate) fn failure(no_answer: NoAnswer) -> Failure {
+    match no_answer {
         NoAnswer::Refused => Failure::Refused,
         NoAnswer::Dns => Failure::Dns,
         NoAnswer::Connect => Failure::Connect,
@@ -106,8 +106,9 @@ pub(crate) fn failure(no_answer: NoAnswer) -> Option<Failure> {
         NoAnswer::Timeout => Failure::Timeout,
         NoAnswer::TooLarge => Failure::TooLarge,
         NoAnswer::Interrupted => Failure::Interrupted,
-        NoAnswer::Unbuildable => return None,
-    })
+        NoAnswer::Proxy => Failure::Proxy,
+        NoAnswer::Unbuildable => Failure::Unbuildable,
+    }
 }
 
 fn auth_name(method: AuthMethod) -> &'static str {
@@ -118,6 +119,68 @@ fn auth_name(method: AuthMethod) -> &'static str {
     }
 }
 
-fn is_json(dialect: &TokenRequestDialect) -> bool {
-    dialect.content_type.as_deref().is_some_and(|media_type| media_type.contains("json"))
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::advice::{Hint, classify};
+    use crate::protocol::exchange::{AuthSent, Reading};
+
+    fn exchange(status: u16, reading: Reading) -> Exchange {
+        Exchange {
+            method: "POST".to_owned(),
+            url: "https://as.example/token".to_owned(),
+            auth: AuthSent::None,
+            parameters: Vec::new(),
+            status: Some(status),
+            content_type: None,
+            is_html: false,
+            body: Some(serde_json::json!({"error": "[redacted]"})),
+            reading: Some(reading),
+            retry_after: None,
+            server_time: None,
+            failure: None,
+        }
+    }
+
+    #[test]
+    fn advice_comes_from_what_was_understood_and_not_from_the_redacted_record() {
+        let said = |error: &str, hint| Reading { error: Some(error.to_owned()), hint, fault: None };
+        let fault = |fault| Reading { fault: Some(fault), ..Reading::default() };
+        for (status, reading, code) in [
+            (200, said("invalid_grant", Some(Hint::Idle)), "refresh_token_idle"),
+            (400, said("bad_client_secret", None), "invalid_client"),
+            (200, fault(Fault::NoAccessToken), "no_access_token"),
+            (200, fault(Fault::NotUnderstood), "answer_not_json"),
+        ] {
+            let exchange = exchange(status, reading);
+            let situation = situation(Step::Refresh, Some(&exchange), &[], &Facts::default());
+            assert_eq!(classify(&situation).code, code);
+        }
+    }
+
+    #[test]
+    fn a_refresh_is_told_of_its_own_endpoint_and_authentication() {
+        let facts = Facts {
+            token_endpoint: Some("https://as.example/token"),
+            refresh_endpoint: Some("https://as.example/refresh"),
+            auth_method: Some("client_secret_basic"),
+            refresh_auth_method: Some("none"),
+            ..Facts::default()
+        };
+        let of = |step| {
+            let situation = situation(step, None, &[], &facts);
+            (situation.token_endpoint, situation.auth_method)
+        };
+        assert_eq!(of(Step::Refresh), (Some("https://as.example/refresh"), Some("none")));
+        assert_eq!(of(Step::Exchange), (Some("https://as.example/token"), Some("client_secret_basic")));
+    }
+
+    #[test]
+    fn a_proxy_and_a_request_that_could_not_be_built_have_advice_of_their_own() {
+        for (no_answer, code) in [(NoAnswer::Proxy, "proxy_failed"), (NoAnswer::Unbuildable, "request_not_built")] {
+            let exchange = Exchange { failure: Some(no_answer), status: None, ..exchange(0, Reading::default()) };
+            let situation = situation(Step::Refresh, Some(&exchange), &[], &Facts::default());
+            assert_eq!(classify(&situation).code, code);
+        }
+    }
 }

@@ -1,12 +1,12 @@
 //! What others left behind: tokens that were received and not committed, and work that cannot be done (REFRESH.md S-R).
 
-use super::ask::is_usable_type;
 use super::commit::{CLIENT_BACKOFF, Release, Staged};
 use super::{Engine, Step};
 use crate::error::{Error, Result};
 use crate::model::client::Client;
 use crate::model::credential::{Credential, Schedule};
 use crate::model::token_set::TokenSet;
+use crate::protocol::token::is_usable_type;
 use crate::store::{AcquireRefresh, Attempted};
 use crate::vault::{Place, Prefetched, VaultError};
 
@@ -46,7 +46,8 @@ impl Engine {
         let planned = Schedule::plan(now, left, &client.lifetimes(None), true);
         let schedule = Schedule { at_exp: tokens.expires_at.map(|at| at.timestamp_millis()), ..planned };
         tracing::warn!(credential = %credential.id, attempt = %pointer, "what a dead worker received is adopted");
-        let usable = is_usable_type(&tokens.token_type);
+        // An answer that cannot be used is staged without its access token.
+        let usable = is_usable_type(&tokens.token_type) && !tokens.access_token.is_empty();
         let staged = Staged { pointer, scopes: tokens.scopes, schedule, usable };
         self.commit_staged(client, &held, &acquire, staged).await
     }

@@ -9,7 +9,7 @@ use crate::model::token_set::TokenSet;
 use crate::outbound::{Limits, OutboundRequest, OutboundResponse};
 use crate::protocol::dialect::WireRequest;
 use crate::protocol::exchange::{AuthSent, Exchange, NoAnswer};
-use crate::protocol::redact::redact_body;
+use crate::protocol::redact::{mask_shown, redact_body};
 use crate::protocol::revocation::{self, ClientAuth, Verdict};
 use crate::secret::Secret;
 
@@ -42,17 +42,16 @@ impl Engine {
     pub(super) async fn tell_all(&self, telling: &mut Telling<'_>, grants: &[TokenSet]) -> Told {
         let mut done: Vec<&Secret<String>> = Vec::new();
         let mut told = Told::All;
-        for (hint, token) in grants.iter().flat_map(tokens_to_end) {
+        for (hint, token, access) in grants.iter().flat_map(tokens_to_end) {
             // Where refresh tokens stay the same, two sets have the same one.
             if done.iter().any(|known| known.matches(token.expose().as_bytes())) {
                 continue;
             }
             done.push(token);
-            match self.tell(telling, hint, token).await {
+            match self.tell(telling, hint, token, access).await {
                 Verdict::Revoked => {}
-                Verdict::Later => return Told::Later(None),
                 // A superuser may mend the client; the endpoint may come back.
-                Verdict::Refused(error @ ("invalid_client" | "unauthorized")) => return Told::Later(Some(error)),
+                Verdict::Later(error) => return Told::Later(error),
                 // RFC 7009 §2.2.1: some servers end access tokens only with their refresh token.
                 Verdict::Refused("unsupported_token_type") if hint == "access_token" => {}
                 Verdict::Refused(error) => told = Told::Refused(error),
@@ -62,27 +61,33 @@ impl Engine {
     }
 
     /// One POST per client secret: the next is tried only when the server refused the one before.
-    async fn tell(&self, telling: &mut Telling<'_>, hint: &str, token: &Secret<String>) -> Verdict {
+    async fn tell(
+        &self,
+        telling: &mut Telling<'_>,
+        hint: &str,
+        token: &Secret<String>,
+        access: Option<&Secret<String>>,
+    ) -> Verdict {
         let Telling { resolved, endpoint, secrets, .. } = telling;
         let tries: Vec<Option<&KnownSecret>> = match secrets {
             [] => vec![None],
             secrets => secrets.iter().map(Some).collect(),
         };
-        let mut verdict = Verdict::Later;
+        let mut verdict = Verdict::Later(None);
         for secret in tries {
             let auth = client_auth(resolved, secret);
-            let request = revocation::request(endpoint, token, hint, auth, &resolved.revocation_request, None);
-            let Some(request) = request else { return Verdict::Refused("not_a_request") };
+            let request = revocation::request(endpoint, token, hint, auth, &resolved.revocation_request, access);
+            let Some(request) = request else { return Verdict::Later(Some("not_a_request")) };
             let hidden = resolved.hidden.iter().chain([token]).chain(secret.map(KnownSecret::value));
             let (mut record, answer) = self.send_wire(request, hidden).await;
             record.retry_after = answer.as_ref().and_then(retry_after);
             verdict = match &answer {
-                Some(answer) => revocation::read(answer.status.as_u16(), &answer.body),
-                None => Verdict::Later,
+                Some(answer) => revocation::read(answer.status.as_u16(), content_type(answer), &answer.body),
+                None => Verdict::Later(None),
             };
             telling.last = Some(Last { status: record.status, retry_after: record.retry_after });
             telling.exchanges.push(record);
-            if !matches!(verdict, Verdict::Refused("invalid_client" | "unauthorized")) {
+            if !matches!(verdict, Verdict::Later(Some("invalid_client" | "unauthorized"))) {
                 break;
             }
         }
@@ -112,18 +117,19 @@ impl Engine {
             method: method.to_string(),
             url: url.split(['?', '#']).next().unwrap_or_default().to_owned(),
             auth,
-            parameters: request.parameters.clone(),
+            parameters: mask_shown(&request.parameters, &hidden),
             status: None,
             content_type: None,
             is_html: false,
             body: None,
             retry_after: None,
             server_time: None,
+            reading: None,
             failure: None,
         };
         match answer {
             Ok(answer) => {
-                let content_type = answer.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+                let content_type = content_type(&answer);
                 let status = Some(answer.status.as_u16());
                 let body = Some(redact_body(content_type, &answer.body, &hidden));
                 (Exchange { status, content_type: content_type.map(str::to_owned), body, ..exchange }, Some(answer))
@@ -131,6 +137,10 @@ impl Engine {
             Err(error) => (Exchange { failure: Some(NoAnswer::from(error)), ..exchange }, None),
         }
     }
+}
+
+fn content_type(answer: &OutboundResponse) -> Option<&str> {
+    answer.headers.get(header::CONTENT_TYPE)?.to_str().ok()
 }
 
 /// RFC 9110 §10.2.3, in seconds; a date is not worth the parsing: the pauses grow in any case.
@@ -146,9 +156,14 @@ pub(super) fn client_auth<'a>(resolved: &'a Resolved, secret: Option<&'a KnownSe
     }
 }
 
-/// The refresh token first: it takes its access tokens along at most servers (RFC 7009 §2.1).
-fn tokens_to_end(tokens: &TokenSet) -> Vec<(&'static str, &Secret<String>)> {
-    let refresh = tokens.refresh_token.as_ref().map(|token| ("refresh_token", token));
-    let access = Some(("access_token", &tokens.access_token));
-    refresh.into_iter().chain(access).filter(|(_, token)| !token.is_empty()).collect()
+/// A hint (RFC 7009 §2.1), the token, and the access token of its grant.
+type ToEnd<'a> = (&'static str, &'a Secret<String>, Option<&'a Secret<String>>);
+
+/// The refresh token first: it takes its access tokens along at most servers (RFC 7009 §2.1). With each goes the access
+/// token of its grant, which some servers take for authentication.
+fn tokens_to_end(tokens: &TokenSet) -> Vec<ToEnd<'_>> {
+    let access = Some(&tokens.access_token).filter(|token| !token.is_empty());
+    let refresh = tokens.refresh_token.as_ref().filter(|token| !token.is_empty());
+    let both = [refresh.map(|token| ("refresh_token", token)), access.map(|token| ("access_token", token))];
+    both.into_iter().flatten().map(|(hint, token)| (hint, token, access)).collect()
 }

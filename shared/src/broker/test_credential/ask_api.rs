@@ -43,7 +43,7 @@ impl Trial<'_> {
         match self.broker.outbound().send(request).await {
             Err(error) => {
                 let failure = failure(NoAnswer::from(error));
-                let answer = ApiAnswer { url: url.as_deref(), failure, ..ApiAnswer::default() };
+                let answer = ApiAnswer { url: url.as_deref(), failure: Some(failure), ..ApiAnswer::default() };
                 let advice = answer.classify(&self.client, &self.credential, self.broker.now());
                 self.found(TestStep::Request, StepVerdict::Failed, Finding::Classified(advice));
                 self.unanswered();

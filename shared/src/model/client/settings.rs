@@ -188,21 +188,34 @@ impl ClientSettings {
         self.grant_types.iter().copied().filter(|grant| *grant != GrantType::RefreshToken)
     }
 
-    /// What a refresh looks like: as any token request, but for what was said of it.
+    /// What a refresh looks like: as any token request, but for what was said of it. An empty query parameter or header
+    /// drops the inherited one of its name. `grant_type` is not inherited: it is another grant. Whether the two fit each
+    /// other tells `check_merged` of the result.
     pub fn refresh_dialect(&self) -> TokenRequestDialect {
-        let Some(own) = &self.refresh_request else { return self.token_request.clone() };
-        let base = self.token_request.clone();
-        let over = |mut under: BTreeMap<String, String>, own: &BTreeMap<String, String>| {
-            under.extend(own.clone());
+        // RFC 6749 §6: a refresh says refresh_token, whatever the exchange of the code says.
+        let base = TokenRequestDialect { grant_type: None, ..self.token_request.clone() };
+        let Some(own) = &self.refresh_request else { return base };
+        let over = |mut under: BTreeMap<String, String>, own: &BTreeMap<String, String>, ignore_case: bool| {
+            let same = |a: &str, b: &str| a == b || (ignore_case && a.eq_ignore_ascii_case(b));
+            for (name, value) in own {
+                let inherited = under.len();
+                under.retain(|known, _| !same(known, name));
+                if !value.is_empty() || under.len() == inherited {
+                    under.insert(name.clone(), value.clone());
+                }
+            }
             under
         };
+        // An empty name leaves its parameter out, here as there.
+        let mut names = base.names;
+        names.extend(own.names.clone());
         TokenRequestDialect {
             method: own.method.or(base.method),
             content_type: own.content_type.clone().or(base.content_type),
-            query: over(base.query, &own.query),
-            headers: over(base.headers, &own.headers),
+            query: over(base.query, &own.query, false),
+            headers: over(base.headers, &own.headers, true),
             body: own.body.clone().or(base.body),
-            names: over(base.names, &own.names),
+            names,
             grant_type: own.grant_type.clone(),
             url: own.url.clone(),
             auth: own.auth.or(base.auth),
@@ -213,5 +226,43 @@ impl ClientSettings {
     pub fn token_params(&self) -> BTreeMap<String, String> {
         let named = [("audience", &self.audience), ("resource", &self.resource)];
         named.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value.clone()?))).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn refresh(token_request: serde_json::Value, refresh_request: serde_json::Value) -> TokenRequestDialect {
+        let settings = json!({"name": "a", "token_request": token_request, "refresh_request": refresh_request});
+        serde_json::from_value::<ClientSettings>(settings).expect("settings").refresh_dialect()
+    }
+
+    #[test]
+    fn the_grant_type_of_a_token_request_is_not_that_of_a_refresh() {
+        let own = json!({"grant_type": "urn:x", "query": {"v": "1"}});
+        for refresh_request in [json!(null), json!({}), json!({"headers": {"X": "y"}})] {
+            let merged = refresh(own.clone(), refresh_request);
+            assert_eq!((merged.grant_type.as_deref(), merged.query.len()), (None, 1));
+        }
+        assert_eq!(refresh(own, json!({"grant_type": "urn:r"})).grant_type.as_deref(), Some("urn:r"));
+    }
+
+    #[test]
+    fn an_empty_entry_of_a_refresh_drops_the_inherited_one() {
+        let base = json!({"query": {"v": "1", "w": "2"}, "headers": {"X-App": "a"}, "names": {"client_id": "appid"}});
+        let own = json!({"query": {"v": "", "flag": ""}, "headers": {"x-app": ""}, "names": {"client_id": ""}});
+        let merged = refresh(base, own);
+        assert_eq!(json!(merged.query), json!({"w": "2", "flag": ""}));
+        assert_eq!(json!(merged.headers), json!({}));
+        // An empty name leaves the parameter out, whatever it is called elsewhere.
+        assert_eq!(json!(merged.names), json!({"client_id": ""}));
+    }
+
+    #[test]
+    fn halves_of_a_refresh_that_do_not_fit_each_other_are_found_in_the_merged_one() {
+        let merged = refresh(json!({"body": "a={code}"}), json!({"method": "GET"}));
+        assert_eq!(merged.check_merged().into_iter().map(|(at, ..)| at).collect::<Vec<_>>(), ["/body"]);
     }
 }

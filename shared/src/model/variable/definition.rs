@@ -16,8 +16,9 @@ const MAX_HELP: usize = 2000;
 const MAX_PATTERN: usize = 500;
 
 /// Keys whose values come from the flow, the grant or the answers: a variable of that name could be mistaken for them.
-const RESERVED: [&str; 21] = [
+const RESERVED: [&str; 25] = [
     "access_token",
+    "audience",
     "client_assertion",
     "client_assertion_type",
     "client_id",
@@ -34,9 +35,12 @@ const RESERVED: [&str; 21] = [
     "password",
     "redirect_uri",
     "refresh_token",
+    "resource",
     "response_type",
     "scope",
     "state",
+    "token",
+    "token_type_hint",
     "username",
 ];
 

@@ -1,8 +1,13 @@
 //! The JSON Schema of what a person must give.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Map, Value, json};
 
-use super::{Choice, MAX_VALUE, Variable, VariableKind, anchored};
+use super::{Choice, MAX_VALUE, Variable, VariableKind, VariableSource, Visibility, anchored};
+
+/// The longest implicit value (characters).
+const MAX_IMPLICIT: usize = 4096;
 
 /// Something that a grant asks of a person besides the variables.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,12 +34,20 @@ impl Implicit<'static> {
 }
 
 /// The JSON Schema (2020-12) of what a person must give: the implicit entries, then the variables that are shown. JSON
-/// objects have no order, so `x-order` tells it.
-pub fn schema(title: &str, variables: &[Variable], implicit: &[Implicit<'_>]) -> Value {
+/// objects have no order, so `x-order` tells it. What the client's own values supply need not be given. Hidden variables
+/// are not listed, and a backend may still give them.
+pub fn schema(
+    title: &str,
+    variables: &[Variable],
+    client_values: &BTreeMap<String, String>,
+    implicit: &[Implicit<'_>],
+) -> Value {
     let of_grant = implicit.iter().map(|entry| (entry.key, entry.required, implicit_property(entry)));
     let asked = variables.iter().filter(|variable| variable.is_asked());
-    // What has a default need not be given.
-    let of_client = asked.map(|one| (one.key.as_str(), one.required && one.default.is_none(), property(one)));
+    // What has a value or a default need not be given.
+    let supplied = |one: &Variable| one.default.is_some() || client_values.contains_key(&one.key);
+    let of_client = asked.map(|one| (one.key.as_str(), one.required && !supplied(one), property(one)));
+    let hidden = |one: &Variable| one.source == VariableSource::Person && one.visibility == Visibility::Hidden;
 
     let (mut order, mut required, mut properties) = (Vec::new(), Vec::new(), Map::new());
     for (key, is_required, property) in of_grant.chain(of_client) {
@@ -44,21 +57,24 @@ pub fn schema(title: &str, variables: &[Variable], implicit: &[Implicit<'_>]) ->
             required.push(key);
         }
     }
-    json!({
+    let mut schema = json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": title,
         "type": "object",
         "properties": properties,
         "required": required,
-        "additionalProperties": false,
         "x-order": order,
-    })
+    });
+    if let Some(schema) = schema.as_object_mut().filter(|_| !variables.iter().any(hidden)) {
+        schema.insert("additionalProperties".to_owned(), json!(false));
+    }
+    schema
 }
 
 fn implicit_property(entry: &Implicit<'_>) -> Value {
     let mut property = Map::new();
     property.insert("title".to_owned(), json!(entry.label));
-    property.extend(text(entry.required));
+    property.extend(text(entry.required, MAX_IMPLICIT));
     if entry.secret {
         property.insert("writeOnly".to_owned(), json!(true));
     }
@@ -76,7 +92,7 @@ fn property(variable: &Variable) -> Value {
         VariableKind::Integer => put("type", json!("integer")),
         VariableKind::Boolean => put("type", json!("boolean")),
         VariableKind::String | VariableKind::Url | VariableKind::Host => {
-            text(variable.required).into_iter().for_each(|(name, value)| put(&name, value));
+            text(variable.required, MAX_VALUE).into_iter().for_each(|(name, value)| put(&name, value));
         }
     }
     match variable.kind {
@@ -105,10 +121,10 @@ fn property(variable: &Variable) -> Value {
     property.into()
 }
 
-fn text(required: bool) -> Map<String, Value> {
+fn text(required: bool, longest: usize) -> Map<String, Value> {
     let mut text = Map::new();
     text.insert("type".to_owned(), json!("string"));
-    text.insert("maxLength".to_owned(), json!(MAX_VALUE));
+    text.insert("maxLength".to_owned(), json!(longest));
     if required {
         text.insert("minLength".to_owned(), json!(1));
     }

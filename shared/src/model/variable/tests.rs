@@ -276,15 +276,16 @@ fn the_schema_shows_what_a_person_must_give_in_order() {
         json!({"key": "realmId", "source": "callback", "required": true}),
         json!({"key": "of_client", "source": "client"}),
     ]);
-    let schema = schema("Zendesk", &variables, &[Implicit::CLIENT_ID, Implicit::CLIENT_SECRET]);
+    let values = map([("api_key", "x"), ("elsewhere", "x")]);
+    let schema = schema("Zendesk", &variables, &values, &[Implicit::CLIENT_ID, Implicit::CLIENT_SECRET]);
     let expected = json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "Zendesk",
         "type": "object",
         "properties": {
-            "client_id": {"title": "Client ID", "type": "string", "minLength": 1, "maxLength": 2048},
+            "client_id": {"title": "Client ID", "type": "string", "minLength": 1, "maxLength": 4096},
             "client_secret":
-                {"title": "Client secret", "type": "string", "minLength": 1, "maxLength": 2048, "writeOnly": true},
+                {"title": "Client secret", "type": "string", "minLength": 1, "maxLength": 4096, "writeOnly": true},
             "subdomain": {"title": "Subdomain", "description": "Before .zendesk.com", "type": "string", "minLength": 1,
                 "maxLength": 2048, "pattern": "^(?:[a-z]+)$"},
             "api_key": {"title": "api_key", "type": "string", "minLength": 1, "maxLength": 2048, "writeOnly": true},
@@ -296,8 +297,7 @@ fn the_schema_shows_what_a_person_must_give_in_order() {
             "region": {"title": "region", "type": "string", "maxLength": 2048,
                 "oneOf": [{"const": "us", "title": "us"}, {"const": "eu", "title": "Europe"}]},
         },
-        "required": ["client_id", "client_secret", "subdomain", "api_key"],
-        "additionalProperties": false,
+        "required": ["client_id", "client_secret", "subdomain"],
         "x-order": ["client_id", "client_secret", "subdomain", "api_key", "base_url", "host", "year", "sandbox",
             "region"],
     });
@@ -306,8 +306,18 @@ fn the_schema_shows_what_a_person_must_give_in_order() {
 
 #[test]
 fn the_schema_of_a_client_that_asks_nothing_is_an_empty_object() {
-    let schema = schema("Plain", &[], &[]);
+    let schema = schema("Plain", &[], &BTreeMap::new(), &[]);
     assert_eq!((&schema["properties"], &schema["required"]), (&json!({}), &json!([])));
+    assert_eq!(schema["additionalProperties"], false);
+}
+
+#[test]
+fn keys_that_could_be_mistaken_for_the_flows_own_are_reserved() {
+    for key in ["token", "token_type_hint", "audience", "resource", "client_secret"] {
+        let variable = variables([json!({"key": key})]).remove(0);
+        let codes: Vec<_> = check_definition(&variable).into_iter().map(|(_, code, _)| code).collect();
+        assert_eq!(codes, ["reserved_key"], "{key}");
+    }
 }
 
 #[test]

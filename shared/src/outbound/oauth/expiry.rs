@@ -27,12 +27,19 @@ fn instant(value: &Value) -> Option<Timestamp> {
         Value::String(text) => {
             let text = text.trim();
             let dated = || DateTime::parse_from_rfc3339(text).or_else(|_| DateTime::parse_from_rfc2822(text));
-            // A zone without its colon, as some write it.
-            let loose = || DateTime::parse_from_str(text, "%Y-%m-%dT%H:%M:%S%.f%z");
-            let naive = || {
-                ["%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M:%S%.f"]
+            // A space for the T and before the zone, `UTC` for one, and a zone without its colon, as some write it.
+            let plain = ["UTC", "GMT"].iter().find_map(|zone| text.strip_suffix(zone)).unwrap_or(text).trim_end();
+            let plain = plain.replacen(' ', "T", usize::from(!plain.contains('T'))).replace(' ', "");
+            let loose = || {
+                ["%Y-%m-%dT%H:%M:%S%.f%#z", "%Y-%m-%dT%H:%M%#z"]
                     .iter()
-                    .find_map(|form| NaiveDateTime::parse_from_str(text, form).ok())
+                    .find_map(|form| DateTime::parse_from_str(&plain, form).ok())
+                    .ok_or(())
+            };
+            let naive = || {
+                ["%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%dT%H:%M"]
+                    .iter()
+                    .find_map(|form| NaiveDateTime::parse_from_str(plain.trim_end_matches('Z'), form).ok())
                     .map(|naive| naive.and_utc())
             };
             match text.parse() {
@@ -48,7 +55,8 @@ fn instant(value: &Value) -> Option<Timestamp> {
 pub(super) fn lifetime(value: &Value, unit: Option<LifetimeUnit>) -> Option<u64> {
     let number = whole(value)?;
     Some(match unit {
-        Some(LifetimeUnit::Milliseconds) => number / 1000,
+        // Less than a second is still no life without an end.
+        Some(LifetimeUnit::Milliseconds) => (number / 1000).max(number.min(1)),
         Some(LifetimeUnit::Seconds) | None => number,
     })
 }

@@ -40,12 +40,14 @@ fn line(result: &Result) -> String {
             let refresh = tokens.refresh_token.as_ref().map_or("-", |token| token.expose());
             let lifetime = tokens.expires_in.map_or("-".to_owned(), |seconds| seconds.to_string());
             let scopes = tokens.scopes.as_ref().map_or("-".to_owned(), |scopes| scopes.join("+"));
-            format!("{} {refresh} {lifetime} {scopes} {}", tokens.access_token.expose(), tokens.token_type)
+            let access = if tokens.usable { tokens.access_token.expose().as_str() } else { "unusable" };
+            format!("{access} {refresh} {lifetime} {scopes} {}", tokens.token_type)
         }
         Err(TokenFailure::Refused(code)) => format!("refused {code}"),
         Err(TokenFailure::NotOAuth) => "not OAuth".to_owned(),
         Err(TokenFailure::Transport(error)) => match error {
             OAuthHttpError::NotJson { status } => format!("{status} not JSON"),
+            OAuthHttpError::Compressed { status } => format!("{status} compressed"),
             OAuthHttpError::NoErrorCode { status } => format!("{status} no code"),
             OAuthHttpError::NoAccessToken { status } => format!("{status} no token"),
             OAuthHttpError::UnsafeToken => "unsafe token".to_owned(),
@@ -216,7 +218,124 @@ async fn odd_answers_give_the_right_tokens_or_none() {
             r#"{"access_token":"a","scopes":"x y"}"#,
             "a - - x+y bearer",
         ),
-        ("empty scopes", none(), 200, J, r#"{"access_token":"a","scope":""}"#, "a - - - bearer"),
+        ("empty scopes", none(), 200, J, r#"{"access_token":"a","scope":""}"#, "a - -  bearer"),
+        ("an empty list of scopes", none(), 200, J, r#"{"access_token":"a","scope":[]}"#, "a - -  bearer"),
+        ("scopes that are none", none(), 200, J, r#"{"access_token":"a","scope":7}"#, "a - -  bearer"),
+        (
+            "a scope with a quote",
+            none(),
+            200,
+            J,
+            r#"{"access_token":"a","scope":"x y\"z w\\v"}"#,
+            "a - - x+y?z+w?v bearer",
+        ),
+        // Token types.
+        ("a type with blanks", none(), 200, J, r#"{"access_token":"a","token_type":" Bearer "}"#, "a - - - bearer"),
+        (
+            "a type of two words",
+            none(),
+            200,
+            J,
+            r#"{"access_token":"a","token_type":"Bearer token"}"#,
+            "a - - - bearer",
+        ),
+        ("a type that is no token", none(), 200, J, r#"{"access_token":"a","token_type":"a\r\nX: y"}"#, "a - - - a"),
+        ("a type that is not ASCII", none(), 200, J, r#"{"access_token":"a","token_type":"é"}"#, "a - - - bearer"),
+        (
+            "a type that is bound to a key",
+            none(),
+            200,
+            J,
+            r#"{"access_token":"a","token_type":"DPoP"}"#,
+            "unusable - - - dpop",
+        ),
+        // Members that are there twice.
+        ("two access tokens", none(), 200, J, r#"{"access_token":"a","access_token":"b"}"#, "200 not JSON"),
+        (
+            "two refresh tokens in a form",
+            none(),
+            200,
+            F,
+            "access_token=a&refresh_token=r&refresh_token=s",
+            "200 not JSON",
+        ),
+        ("two errors", none(), 400, J, r#"{"error":"invalid_grant","error":"x"}"#, "400 not JSON"),
+        ("two of what does not matter", none(), 200, J, r#"{"access_token":"a","x":1,"x":2}"#, "a - - - bearer"),
+        (
+            "two in a place of the dialect",
+            json!({"access_token": "data.key"}),
+            200,
+            J,
+            r#"{"data":{"key":"a","key":"b"}}"#,
+            "200 not JSON",
+        ),
+        (
+            "digits are the token",
+            json!({"access_token": "/"}),
+            200,
+            T,
+            "12345678901234567890123\n",
+            "12345678901234567890123 - - - bearer",
+        ),
+        // Dates.
+        (
+            "a date without seconds",
+            at("expires_at"),
+            200,
+            J,
+            r#"{"access_token":"a","expires_at":"2026-01-01T01:00Z"}"#,
+            "a - 3600 - bearer",
+        ),
+        (
+            "a date with UTC",
+            at("expires_at"),
+            200,
+            J,
+            r#"{"access_token":"a","expires_at":"2026-01-01 01:00:00 UTC"}"#,
+            "a - 3600 - bearer",
+        ),
+        (
+            "a date with a zone behind a space",
+            at("expires_at"),
+            200,
+            J,
+            r#"{"access_token":"a","expires_at":"2026-01-01 01:00:00 +0000"}"#,
+            "a - 3600 - bearer",
+        ),
+        (
+            "a date without seconds and zone",
+            at("expires_at"),
+            200,
+            J,
+            r#"{"access_token":"a","expires_at":"2026-01-01 01:00"}"#,
+            "a - 3600 - bearer",
+        ),
+        ("less than a second", ms(), 200, J, r#"{"access_token":"a","expires_in":999}"#, "a - 1 - bearer"),
+        // Codes of the provider's own.
+        (
+            "a number that the dialect knows",
+            json!({"error_codes": {"40029": "invalid_grant"}, "error": "/errcode"}),
+            200,
+            J,
+            r#"{"errcode":40029}"#,
+            "refused invalid_grant",
+        ),
+        (
+            "a word that the dialect knows",
+            json!({"error_codes": {"Falscher Schlüssel": "invalid_client"}}),
+            400,
+            J,
+            r#"{"error":"Falscher Schlüssel"}"#,
+            "refused invalid_client",
+        ),
+        (
+            "a number in an error object that the dialect knows",
+            json!({"error_codes": {"190": "invalid_grant"}}),
+            400,
+            J,
+            r#"{"error":{"type":"OAuthException","code":190}}"#,
+            "refused invalid_grant",
+        ),
         // Forms and texts.
         ("a form", none(), 200, F, "access_token=a&refresh_token=r&expires_in=60&scope=x%2Cy", "a r 60 x+y bearer"),
         ("a form called text", none(), 200, T, "access_token=a&expires_in=60", "a - 60 - bearer"),
@@ -381,8 +500,24 @@ async fn odd_answers_give_the_right_tokens_or_none() {
         ("a web page that says 200", none(), 200, H, "<html></html>", "200 not JSON"),
         ("nothing", none(), 200, J, "", "200 not JSON"),
         ("half an answer", none(), 200, J, r#"{"access_token":"a","#, "200 not JSON"),
-        ("no access token", none(), 200, J, r#"{"refresh_token":"r"}"#, "200 no token"),
-        ("an empty access token", none(), 200, J, r#"{"access_token":"","refresh_token":"r"}"#, "200 no token"),
+        ("no access token", none(), 200, J, r#"{"expires_in":5}"#, "200 no token"),
+        ("a refresh token alone is not lost", none(), 200, J, r#"{"refresh_token":"r"}"#, "unusable r - - bearer"),
+        (
+            "an empty access token",
+            none(),
+            200,
+            J,
+            r#"{"access_token":"","refresh_token":"r"}"#,
+            "unusable r - - bearer",
+        ),
+        (
+            "an access token that no header carries",
+            none(),
+            200,
+            J,
+            r#"{"access_token":"a b","refresh_token":"r"}"#,
+            "unusable r - - bearer",
+        ),
         ("a token with a line break", none(), 200, J, r#"{"access_token":"a\r\nX: y"}"#, "unsafe token"),
         (
             "a refresh token that is a number",
@@ -390,6 +525,14 @@ async fn odd_answers_give_the_right_tokens_or_none() {
             200,
             J,
             r#"{"access_token":"a","refresh_token":7}"#,
+            "unusable 7 - - bearer",
+        ),
+        (
+            "a refresh token that is no text",
+            none(),
+            200,
+            J,
+            r#"{"access_token":"a","refresh_token":{"x":1}}"#,
             "unsafe token",
         ),
     ];
@@ -452,6 +595,64 @@ async fn a_record_tells_what_happened_and_no_secret() {
         assert_eq!(record.parameters, shown.map(|(name, value)| (name.to_owned(), value.to_owned())));
         let text = serde_json::to_string(&record).expect("JSON");
         assert_eq!(serde_json::from_str::<Exchange>(&text).expect("a record"), record);
+    }
+}
+
+#[tokio::test]
+async fn a_token_under_a_name_that_tells_nothing_is_not_on_record() {
+    let odd = "CANARY|a!b*c:d%7";
+    for (dialect, content_type, body) in [
+        (json!({"access_token": "data.value"}), J, format!(r#"{{"data":{{"value":"{odd}"}},"echo":"is {odd}"}}"#)),
+        (json!({"root": "/r", "refresh_token": "/next"}), J, format!(r#"{{"r":{{"next":"{odd}"}}}}"#)),
+        (json!({"access_token": "/"}), J, format!(r#""{odd}""#)),
+        (json!({"access_token": "/"}), T, odd.to_owned()),
+        (json!({"access_token": "/list"}), J, format!(r#"{{"list":["{odd}"],"x":"{odd}"}}"#)),
+        (json!({}), J, format!(r#"{{"access_token":"{odd}","note":"{odd}"}}"#)),
+        (json!({}), J, r#"{"access_token":"a","other":"CANARY|0a1b2c!3d4e5f*6a7b8c:9d"}"#.to_owned()),
+    ] {
+        let server = Server::answering(answer("200 OK", content_type, &body));
+        let record = refresh_at(&server, dialect).await.1;
+        let text = format!("{record:?} {}", serde_json::to_string(&record).expect("JSON"));
+        assert!(!text.contains("CANARY"), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn a_compressed_answer_is_a_failure_of_its_own() {
+    let server = Server::answering(answer("200 OK\r\nContent-Encoding: gzip", J, "x"));
+    let (result, record) = refresh_at(&server, json!({})).await;
+    let fault = record.reading.and_then(|reading| reading.fault);
+    assert_eq!((line(&result).as_str(), fault), ("200 compressed", Some(Fault::Compressed)));
+}
+
+#[tokio::test]
+async fn a_record_holds_what_was_understood_and_no_text_of_the_provider() {
+    for (status, dialect, body, error, hint, fault) in [
+        (
+            400,
+            json!({}),
+            r#"{"error":"invalid_grant","error_description":"Token was revoked CANARY"}"#,
+            Some("invalid_grant"),
+            Some(Hint::Withdrawn),
+            None,
+        ),
+        (
+            400,
+            json!({"error": "/c", "error_codes": {"7": "invalid_client"}}),
+            r#"{"c":7}"#,
+            Some("invalid_client"),
+            None,
+            None,
+        ),
+        (400, json!({}), r#"{"error":"CANARY"}"#, Some("other"), None, None),
+        (200, json!({}), "{}", None, None, Some(Fault::NoAccessToken)),
+        (400, json!({}), "{}", None, None, Some(Fault::NoErrorCode)),
+        (200, json!({}), r#"{"access_token":"a"}"#, None, None, None),
+    ] {
+        let server = Server::answering(answer(&format!("{status} X"), J, body));
+        let reading = refresh_at(&server, dialect).await.1.reading.expect("a reading");
+        let expected = Reading { error: error.map(str::to_owned), hint, fault };
+        assert_eq!(reading, expected, "{body}");
     }
 }
 

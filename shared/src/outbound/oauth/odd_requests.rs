@@ -176,6 +176,40 @@ async fn headers_of_the_dialect_replace_ours() {
 }
 
 #[tokio::test]
+async fn the_id_and_the_secret_can_be_named_wherever_they_are_sent() {
+    let dialect = json!({"headers": {"X-Id": "{client_id}"}, "content_type": "application/xml",
+        "body": "<a i=\"{client_id}\" s=\"{client_secret}\"/>"});
+    for auth in [AuthMethod::ClientSecretBasic, AuthMethod::ClientSecretPost] {
+        let (_, headers, body, record) = sent(Grant::Refresh, auth, dialect.clone()).await;
+        assert_eq!(body, "<a i=\"id\" s=\"s&amp;1\"/>");
+        assert!(headers.contains("x-id: id"), "{headers}");
+        assert!(!serde_json::to_string(&record).expect("JSON").contains("s&"));
+    }
+}
+
+#[tokio::test]
+async fn a_secret_in_the_place_of_a_parameter_that_is_shown_is_not_on_record() {
+    let dialect: TokenRequestDialect = serde_json::from_value(json!({"body": {"scope": "{app}"}})).expect("one");
+    let rendered = dialect.render(&|_| Some("CANARY-app".to_owned())).expect("a dialect");
+    let server = Server::answering(answer("200 OK", "application/json", r#"{"access_token":"a"}"#));
+    let outbound = outbound_to(&[server.origin()]);
+    let http = OAuthHttp::new(&outbound, &server.origin())
+        .with_dialect(&rendered, &TokenResponseDialect::default())
+        .hiding(vec!["CANARY-hidden".into()]);
+    let endpoint = TokenEndpoint {
+        url: &server.url("/token"),
+        client_id: "id CANARY-hidden",
+        client_secret: None,
+        auth_method: AuthMethod::None,
+        extra: &BTreeMap::new(),
+        scope_separator: None,
+    };
+    assert!(endpoint.client_credentials(&http, &["read".to_owned()]).await.is_ok());
+    assert!(server.seen().concat().contains("CANARY-app"));
+    assert!(!format!("{:?}", http.record()).contains("CANARY"));
+}
+
+#[tokio::test]
 async fn a_request_that_cannot_be_built_or_may_not_go_there_is_not_sent() {
     let (own, evil) = (Server::answering(""), Server::answering(""));
     let outbound = outbound_to(&[own.origin(), evil.origin()]);

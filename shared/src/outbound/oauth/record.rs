@@ -10,10 +10,12 @@ use oauth2::HttpRequest;
 use url::form_urlencoded;
 
 use super::text;
+use super::wire::tokens_of;
 use crate::outbound::{OutboundError, OutboundResponse};
-use crate::protocol::dialect::WireRequest;
+use crate::protocol::answer::is_page;
+use crate::protocol::dialect::{TokenResponseDialect, WireRequest};
 use crate::protocol::exchange::{AuthSent, Exchange};
-use crate::protocol::redact::{MIN_SECRET, redact_body};
+use crate::protocol::redact::{MIN_SECRET, mask_shown, redact_body};
 use crate::secret::Secret;
 
 /// Parameters whose values may be seen in an answer.
@@ -52,6 +54,7 @@ impl Sent {
                 content_type: None,
                 is_html: false,
                 body: None,
+                reading: None,
                 retry_after: None,
                 server_time: None,
                 failure: None,
@@ -68,7 +71,8 @@ impl Sent {
     /// The request as it is sent.
     pub(super) fn on_the_wire(mut self, wire: &WireRequest) -> Self {
         self.exchange.method = wire.method.to_string();
-        self.exchange.parameters.clone_from(&wire.parameters);
+        let secrets: Vec<&str> = self.secrets.iter().map(|secret| secret.expose().as_str()).collect();
+        self.exchange.parameters = mask_shown(&wire.parameters, &secrets);
         if self.exchange.auth == AuthSent::None && wire.headers.contains_key(header::AUTHORIZATION) {
             self.exchange.auth = AuthSent::Header;
         }
@@ -81,16 +85,24 @@ impl Sent {
     }
 
     /// The record with its answer.
-    pub(super) fn answered(&self, answer: &OutboundResponse, retry_after: Option<Duration>) -> Exchange {
-        let secrets: Vec<&str> = self.secrets.iter().map(|secret| secret.expose().as_str()).collect();
+    pub(super) fn answered(
+        &self,
+        answer: &OutboundResponse,
+        retry_after: Option<Duration>,
+        dialect: &TokenResponseDialect,
+    ) -> Exchange {
         let content_type = text(&answer.headers, header::CONTENT_TYPE);
+        // Where the dialect has the tokens, no name tells that they are some.
+        let tokens = tokens_of(content_type, &answer.body, dialect).into_iter().map(Secret::new).collect::<Vec<_>>();
+        let secrets = self.secrets.iter().chain(&tokens).map(|secret| secret.expose().as_str());
+        let secrets: Vec<&str> = secrets.filter(|secret| secret.len() >= MIN_SECRET).collect();
         let media_type = content_type.map(|text| text.split(';').next().unwrap_or_default().trim());
         let date = text(&answer.headers, header::DATE).and_then(|date| DateTime::parse_from_rfc2822(date).ok());
         let safe = |text: &&str| text.len() <= MAX_MEDIA_TYPE && !secrets.iter().any(|secret| text.contains(secret));
         Exchange {
             status: Some(answer.status.as_u16()),
             content_type: media_type.filter(safe).map(str::to_ascii_lowercase),
-            is_html: is_html(media_type, &answer.body),
+            is_html: is_page(content_type, &answer.body),
             body: Some(redact_body(content_type, &answer.body, &secrets)),
             retry_after: retry_after.map(|duration| duration.as_secs()),
             server_time: date.map(|date| date.timestamp()),
@@ -115,13 +127,4 @@ fn as_sent(value: &str) -> String {
 fn without_query(url: &str) -> String {
     let end = url.find(['?', '#']).unwrap_or(url.len());
     url.get(..end).unwrap_or_default().to_owned()
-}
-
-fn is_html(media_type: Option<&str>, body: &[u8]) -> bool {
-    let declared = media_type
-        .is_some_and(|text| ["text/html", "application/xhtml+xml"].iter().any(|html| text.eq_ignore_ascii_case(html)));
-    let start = body.trim_ascii_start();
-    let begins = |tag: &str| start.get(..tag.len()).is_some_and(|text| text.eq_ignore_ascii_case(tag.as_bytes()));
-    // JSON that is called HTML is JSON.
-    begins("<!doctype html") || begins("<html") || (declared && !start.starts_with(b"{"))
 }

@@ -6,7 +6,10 @@ use super::{Advice, Situation, Step, hint, words};
 pub(super) fn refused(situation: &Situation<'_>) -> Option<Advice> {
     use super::Hint;
     match situation.hint {
-        Some(Hint::RedirectUri) => return Some(redirect_uri(situation)),
+        // Only these two requests have a redirect URI.
+        Some(Hint::RedirectUri) if matches!(situation.step, Step::Authorization | Step::Exchange) => {
+            return Some(redirect_uri(situation));
+        }
         Some(Hint::SecondFactor) => return Some(second_factor(situation)),
         Some(Hint::AdminConsent) => return Some(admin_consent(situation)),
         _ => {}

@@ -9,7 +9,7 @@ use crate::protocol::scope;
 /// Longest value that is read, in bytes.
 const MAX_VALUE: usize = 4096;
 /// How many scopes are kept.
-const MAX_SCOPES: usize = 30;
+const MAX_SCOPES: usize = 10;
 /// Longest scope or scheme that is kept, in bytes.
 const MAX_NAME: usize = 128;
 
@@ -20,7 +20,7 @@ pub struct WwwAuthenticate {
     pub scheme: String,
     /// The `error` (RFC 6750 §3.1), one that is known by name, else `other`.
     pub error: Option<&'static str>,
-    /// The scopes that the request needs (RFC 6750 §3); at most 30.
+    /// The scopes that the request needs (RFC 6750 §3), those that are scope tokens (RFC 6749 §3.3); at most ten.
     pub scope: Vec<String>,
 }
 

@@ -21,6 +21,7 @@ use utoipa::ToSchema;
 
 pub use challenge::{WwwAuthenticate, parse_www_authenticate};
 pub use hint::{Hint, known_error};
+pub(crate) use hint::{RATE_LIMITED, meaning};
 pub use shape::{Check, Verdict, token_checks};
 
 /// What happened, and what to check, in order.
@@ -130,6 +131,10 @@ pub enum Failure {
     Interrupted,
     /// Our policy forbids the address.
     Refused,
+    /// The operator's proxy could not be reached, or would not connect.
+    Proxy,
+    /// No request could be made of what is configured.
+    Unbuildable,
 }
 
 /// What is known of the provider, from its catalogue entry or its metadata.

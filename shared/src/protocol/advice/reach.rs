@@ -63,6 +63,20 @@ pub(super) fn no_answer(situation: &Situation<'_>) -> Option<Advice> {
         )
         .check("Try again in a minute.")
         .check("Check the provider's status page."),
+        Failure::Proxy => Advice::error(
+            "proxy_failed",
+            "The proxy of this stack gave no connection",
+            format!("The proxy that the operator set could not be reached, or would not connect to {who}; nothing was sent."),
+        )
+        .check("Tell the operator of this stack: the proxy has to run, and to let this host through.")
+        .check(format!("Check the host in {setting}: a proxy also refuses names that it cannot resolve.")),
+        Failure::Unbuildable => Advice::error(
+            "request_not_built",
+            "The request could not be built",
+            format!("No request to {who} could be made of what is configured and what was given; nothing was sent."),
+        )
+        .check("Check content_type, headers and body of the request in the client's settings against each other.")
+        .check("Check the values that the owner gave: quotes, backslashes and line breaks do not fit every text body."),
         Failure::Refused => Advice::error(
             "blocked_by_policy",
             "The address may not be reached",

@@ -83,11 +83,34 @@ fn a_401_at_the_api_names_what_the_challenge_wants() {
     let advice = classify(&lacking);
     assert!(advice.detail.ends_with("wants: admin."), "{advice:?}");
     assert!(advice.advice.iter().any(|text| text.contains("are enough: read.")), "{advice:?}");
-    let prefix = classify(&api(401, "Zoho-oauthtoken"));
+    let prefix = classify(&api(401, "OAuth"));
+    assert!(prefix.detail.contains("with the prefix Bearer, and the API wants the prefix OAuth"), "{prefix:?}");
+}
+
+#[test]
+fn only_a_scheme_for_tokens_is_taken_for_the_wanted_prefix() {
+    for scheme in ["Basic realm=\"x\"", "Negotiate", "Zoho-oauthtoken", "Digest nonce=\"1\"", "bearer"] {
+        assert_ne!(classify(&api(401, scheme)).code, "api_header_prefix", "{scheme}");
+    }
+}
+
+#[test]
+fn at_most_ten_scopes_of_a_challenge_are_shown_and_only_scope_tokens() {
+    let many: Vec<String> = (0..40).map(|number| format!("s{number}")).collect();
+    let challenge = format!(r#"Bearer error="insufficient_scope", scope="é s\\\" {}""#, many.join(" "));
+    let advice = classify(&api(403, &challenge));
     assert!(
-        prefix.detail.contains("with the prefix Bearer, and the API wants the prefix Zoho-oauthtoken"),
-        "{prefix:?}"
+        advice.detail.contains("s9") && !advice.detail.contains("s10") && !advice.detail.contains('é'),
+        "{advice:?}"
     );
+}
+
+#[test]
+fn a_redirect_uri_is_blamed_only_where_one_was_sent() {
+    for step in [Step::Refresh, Step::Password, Step::ClientCredentials] {
+        let situation = Situation { hint: Some(Hint::RedirectUri), ..token(step, 400, "invalid_grant") };
+        assert_ne!(classify(&situation).code, "redirect_uri_mismatch", "{step:?}");
+    }
 }
 
 #[test]
@@ -149,7 +172,10 @@ fn step() -> impl Strategy<Value = Step> {
 
 fn failure() -> impl Strategy<Value = Option<Failure>> {
     use Failure::*;
-    option::weighted(0.2, prop::sample::select(vec![Dns, Connect, Tls, Timeout, TooLarge, Interrupted, Refused]))
+    option::weighted(
+        0.2,
+        prop::sample::select(vec![Dns, Connect, Tls, Timeout, TooLarge, Interrupted, Refused, Proxy, Unbuildable]),
+    )
 }
 
 proptest! {

@@ -44,6 +44,20 @@ const NOT_SETTABLE: [&str; 14] = [
 /// Reserved parameters that an extra one may stand for once `names` has renamed or left them out.
 const FREE_WHEN_RENAMED: [&str; 3] = ["client_id", "grant_type", "redirect_uri"];
 
+/// What a provider's own error code may stand for: RFC 6749 §4.1.2.1 and §5.2, RFC 8707 §2.
+const MEANINGS: [&str; 10] = [
+    "access_denied",
+    "invalid_client",
+    "invalid_grant",
+    "invalid_request",
+    "invalid_scope",
+    "invalid_target",
+    "server_error",
+    "temporarily_unavailable",
+    "unauthorized_client",
+    "unsupported_grant_type",
+];
+
 impl TokenRequestDialect {
     /// Checks it as a client's `token_request`; no finding means that it is good.
     pub fn check(&self) -> Vec<Finding> {
@@ -61,6 +75,12 @@ impl TokenRequestDialect {
     pub fn check_refresh(&self) -> Vec<Finding> {
         let reserved: Vec<&str> = RESERVED.into_iter().filter(|name| *name != "redirect_uri").collect();
         self.check_common(&reserved)
+    }
+
+    /// Checks what a refresh comes to when `refresh_request` is laid over `token_request`: two halves that are good may not
+    /// fit each other.
+    pub fn check_merged(&self) -> Vec<Finding> {
+        self.check_refresh()
     }
 
     fn check_common(&self, reserved: &[&str]) -> Vec<Finding> {
@@ -116,6 +136,20 @@ impl TokenResponseDialect {
             .filter(|(_, place)| place.is_some_and(|place| !is_place(place)))
             .map(|(at, _)| finding(at, "not_a_place", rule))
             .collect();
+        if self.error_codes.len() > MAX_ENTRIES {
+            let detail = format!("There may be at most {MAX_ENTRIES} entries.");
+            findings.push(finding("/error_codes", "too_many", &detail));
+        }
+        for (code, meaning) in &self.error_codes {
+            let at = below("/error_codes", code);
+            if !is_line(code, MAX_NAME) {
+                findings.push(finding(&at, "not_a_name", "A code has 1 to 128 characters and no control character."));
+            }
+            if !MEANINGS.contains(&meaning.as_str()) {
+                let detail = format!("One of {}.", MEANINGS.join(", "));
+                findings.push(finding(&at, "not_an_error_code", &detail));
+            }
+        }
         if self.scope_separator.as_deref().is_some_and(|text| text.is_empty() || text.len() > 8) {
             findings.push(finding("/scope_separator", "not_a_separator", "A separator has 1 to 8 characters."));
         }

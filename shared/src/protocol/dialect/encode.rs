@@ -1,5 +1,6 @@
 //! Turns parameters by the book into the request that a provider wants.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
@@ -66,6 +67,11 @@ impl Kind {
         }
     }
 
+    /// Whether a value can stand inside a text body: where nothing is escaped, it must not end what it stands in.
+    pub(super) fn takes(self, value: &str) -> bool {
+        self != Self::Other || !value.contains(|c: char| c.is_control() || "\"'\\`".contains(c))
+    }
+
     /// A value as it can stand inside a text body.
     pub(super) fn escape(self, value: &str) -> String {
         match self {
@@ -112,18 +118,21 @@ impl Parameter {
 }
 
 /// Encodes the standard parameters, in their order, with what the dialect adds. `headers` are those of the request so
-/// far; the dialect's replace them.
+/// far; the dialect's replace them. `elsewhere`: what placeholders may name as well and is no parameter, for it is in the
+/// header `Authorization`.
 ///
-/// Nothing comes of a dialect that no check has passed: an illegal header, a media type without a text.
+/// Nothing comes of a dialect that no check has passed (an illegal header, a media type without a text), nor of a value
+/// that would leave its place in a text.
 pub(crate) fn encode(
     shape: &Shape<'_>,
     url: &Url,
     standard: &[(String, String)],
+    elsewhere: &[(String, String)],
     mut headers: HeaderMap,
 ) -> Option<WireRequest> {
     let kind = if shape.method == Method::GET { Kind::Query } else { Kind::of(shape.content_type) };
     let find = |name: &str| {
-        let value = standard.iter().find(|(standard, _)| standard == name);
+        let value = standard.iter().chain(elsewhere).find(|(known, _)| known == name);
         value.map_or(Found::Unset, |(_, value)| Found::Text(value.clone()))
     };
     let rules = Rules { stage: Stage::Last, find: &find, inside: None };
@@ -153,12 +162,18 @@ pub(crate) fn encode(
         (Kind::Query, Some(BodyTemplate::Text(_))) => return None,
         (_, Some(BodyTemplate::Text(text))) => {
             // In a text, a parameter that this request does not have leaves nothing behind.
+            let misfit = Cell::new(false);
             let find = |name: &str| match find(name) {
                 Found::Unset => Found::Text(String::new()),
+                Found::Text(value) if !kind.takes(&value) => {
+                    misfit.set(true);
+                    Found::Unset
+                }
                 found => found,
             };
             let rules = Rules { stage: Stage::Last, find: &find, inside: Some(&|value| kind.escape(value)) };
-            substitute(text, rules).ok()??.into_bytes()
+            let text = substitute(text, rules).ok().flatten().filter(|_| !misfit.get())?;
+            text.into_bytes()
         }
         (Kind::Query, _) => {
             if !parameters.is_empty() {
@@ -199,7 +214,8 @@ fn parameters(shape: &Shape<'_>, standard: &[(String, String)], rules: Rules<'_>
         let Ok(Some(value)) = replace(value, rules) else { continue };
         match parameters.iter_mut().find(|known| known.name == *name) {
             Some(known) if known.is_reserved() => {}
-            Some(known) => known.value = value,
+            // What replaces a parameter may hold a secret, so it is not shown as the parameter would be.
+            Some(known) => *known = Parameter { name: name.clone(), standard: None, value },
             None => parameters.push(Parameter { name: name.clone(), standard: None, value }),
         }
     }

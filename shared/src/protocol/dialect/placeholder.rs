@@ -1,5 +1,7 @@
 //! Replaces the placeholders of one string.
 
+use crate::protocol::template::is_key;
+
 /// What a placeholder's name stands for.
 pub(super) enum Found {
     /// This text.
@@ -45,7 +47,8 @@ pub(super) fn substitute(text: &str, rules: Rules<'_>) -> Result<Option<String>,
             continue;
         }
         let Some((name, optional, after)) = placeholder(after) else {
-            result.push('{');
+            // In a result that is a template again, a value behind this brace must not make a placeholder of it.
+            result.push_str(if stage == Stage::Last { "{" } else { "{{" });
             rest = after;
             continue;
         };
@@ -81,7 +84,5 @@ pub(super) fn names(text: &str) -> Vec<String> {
 fn placeholder(after: &str) -> Option<(&str, bool, &str)> {
     let (inside, rest) = after.split_once('}')?;
     let (name, optional) = inside.strip_suffix('?').map_or((inside, false), |name| (name, true));
-    let starts = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
-    let is_name = starts && name.chars().all(|c| c.is_ascii_alphanumeric() || "_-.".contains(c));
-    is_name.then_some((name, optional, rest))
+    is_key(name).then_some((name, optional, rest))
 }

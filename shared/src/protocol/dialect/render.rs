@@ -32,21 +32,15 @@ impl TokenRequestDialect {
         variables(texts, self.body.as_ref())
     }
 
-    /// The dialect with every `{variable}` replaced. A rendered `url` has to pass the checks of an endpoint again.
+    /// The dialect with every `{variable}` replaced, but for those of `url`: only `template::render_url` makes an address.
     ///
     /// # Errors
     /// The name of a variable that is not set, or whose value cannot stand where it is named.
     pub fn render(&self, resolve: Resolve<'_>) -> Result<Rendered<Self>, String> {
-        let url = self.url.as_deref().map(|url| {
-            let find = variable(resolve, true, &fits_url);
-            // An address without one of its parts is none; an optional part may be empty.
-            substitute(url, Rules { stage: Stage::Last, find: &find, inside: Some(&str::to_owned) })
-        });
         Ok(Rendered(Self {
             query: strings(&self.query, resolve, &|_| true)?,
             headers: strings(&self.headers, resolve, &fits_line)?,
             body: body(self.body.as_ref(), self.content_type.as_deref(), resolve)?,
-            url: url.transpose()?.flatten(),
             ..self.clone()
         }))
     }
@@ -89,12 +83,11 @@ fn collect<'v>(value: &'v Value, texts: &mut Vec<&'v str>) {
     }
 }
 
-/// Looks up a variable; a standard parameter waits for the request unless this is the end. A value that does not fit is
-/// as good as none.
-fn variable<'r>(resolve: Resolve<'r>, last: bool, fits: &'r dyn Fn(&str) -> bool) -> impl Fn(&str) -> Found + 'r {
+/// Looks up a variable; a standard parameter waits for the request. A value that does not fit is as good as none.
+fn variable<'r>(resolve: Resolve<'r>, fits: &'r dyn Fn(&str) -> bool) -> impl Fn(&str) -> Found + 'r {
     move |name| match resolve(name).filter(|value| fits(value)) {
         Some(value) => Found::Text(value),
-        None if is_standard(name) && !last => Found::Later,
+        None if is_standard(name) => Found::Later,
         None => Found::Unset,
     }
 }
@@ -102,7 +95,7 @@ fn variable<'r>(resolve: Resolve<'r>, last: bool, fits: &'r dyn Fn(&str) -> bool
 fn strings(strings: &Strings, resolve: Resolve<'_>, fits: &dyn Fn(&str) -> bool) -> Result<Strings, String> {
     let mut rendered = Strings::new();
     for (name, text) in strings {
-        let find = variable(resolve, false, fits);
+        let find = variable(resolve, fits);
         if let Some(text) = substitute(text, Rules { stage: Stage::First, find: &find, inside: None })? {
             rendered.insert(name.clone(), text);
         }
@@ -115,15 +108,18 @@ fn body(
     content_type: Option<&str>,
     resolve: Resolve<'_>,
 ) -> Result<Option<BodyTemplate>, String> {
-    let find = variable(resolve, false, &|_| true);
+    let kind = Kind::of(content_type);
     Ok(match body {
         None => None,
         Some(BodyTemplate::Text(text)) => {
-            let escape = |value: &str| Kind::of(content_type).escape(value);
+            let fits = |value: &str| kind.takes(value);
+            let find = variable(resolve, &fits);
+            let escape = |value: &str| kind.escape(value);
             let rules = Rules { stage: Stage::First, find: &find, inside: Some(&escape) };
             substitute(text, rules)?.map(BodyTemplate::Text)
         }
         Some(BodyTemplate::Parameters(parameters)) => {
+            let find = variable(resolve, &|_| true);
             let mut rendered = BTreeMap::new();
             for (name, value) in parameters {
                 if let Some(value) = replace(value, Rules { stage: Stage::First, find: &find, inside: None })? {
@@ -156,10 +152,4 @@ pub(super) fn replace(value: &Value, rules: Rules<'_>) -> Result<Option<Value>, 
 /// Whether a value can stand in a header: one line.
 fn fits_line(value: &str) -> bool {
     !value.contains(char::is_control)
-}
-
-/// Whether a value can stand in an address without moving it elsewhere.
-fn fits_url(value: &str) -> bool {
-    let moves = |c: char| c.is_control() || c.is_whitespace() || matches!(c, '@' | '#' | '?' | '\\' | '%');
-    value.is_ascii() && !value.contains(moves) && !value.split('/').any(|segment| segment == "..")
 }

@@ -17,7 +17,7 @@ fn pairs() -> Vec<(String, String)> {
 
 fn wire(value: Value) -> Option<WireRequest> {
     let url = Url::parse("https://as.example/token").expect("a URL");
-    encode(&dialect(value).shape(), &url, &pairs(), HeaderMap::new())
+    encode(&dialect(value).shape(), &url, &pairs(), &[], HeaderMap::new())
 }
 
 const FORM: &str = "grant_type=authorization_code&code=c%261%22&redirect_uri=https%3A%2F%2Fb.example%2Fcb&client_id=id&client_secret=s3%7Bcode%7D";
@@ -62,8 +62,8 @@ fn a_request_is_written_as_the_dialect_says() {
             plain, "application/vnd.x+json", "{\"a\":{\"c\":\"c&1\\\"\"}}".to_owned()),
         ("text as XML", json!({"content_type": "text/xml", "body": xml_body}), "POST", plain, "text/xml",
             "<t c=\"c&amp;1&quot;\">s3{code}</t>".to_owned()),
-        ("text as it is", json!({"content_type": "text/plain", "body": "{code} {{x} {not one}"}), "POST", plain,
-            "text/plain", "c&1\" {x} {not one}".to_owned()),
+        ("text as it is", json!({"content_type": "text/plain", "body": "{client_id} {{x} {not one} {{{client_id}"}), "POST", plain,
+            "text/plain", "id {x} {not one} {id".to_owned()),
     ] {
         let wire = wire(dialect).unwrap_or_else(|| panic!("{name}"));
         assert_eq!((wire.method.as_str(), wire.url.as_str()), (method, url), "{name}");
@@ -117,7 +117,8 @@ fn variables(name: &str) -> Option<String> {
         "tenant" => "acme",
         "quote" => "\"}{client_secret}&",
         "line" => "a\r\nX: y",
-        "evil" => "evil.example/#",
+        "end" => "tenant}",
+        "1" => "digit",
         _ => return None,
     };
     Some(value.to_owned())
@@ -133,7 +134,7 @@ fn variables_are_put_in_and_the_flows_own_parameters_wait() {
     assert_eq!(
         *rendered,
         dialect(json!({
-            "url": "https://acme.example/refresh", "query": {"t": "acme", "c": "{client_id}"},
+            "url": "https://{tenant}.example/refresh", "query": {"t": "acme", "c": "{client_id}"},
             "headers": {"X": "acme/{scope?}"}, "body": {"t": "acme", "deep": [{"t": "acme"}, 5]},
         }))
     );
@@ -148,12 +149,12 @@ fn a_value_never_becomes_a_placeholder_or_leaves_its_place() {
     ] {
         let rendered = dialect(json!({"content_type": content_type, "body": template})).render(&variables);
         let url = Url::parse("https://as.example/token").expect("a URL");
-        let wire = encode(&rendered.expect("a dialect").shape(), &url, &pairs(), HeaderMap::new());
+        let wire = encode(&rendered.expect("a dialect").shape(), &url, &pairs(), &[], HeaderMap::new());
         assert_eq!(String::from_utf8_lossy(&wire.expect("a request").body), expected);
     }
     let rendered = dialect(json!({"query": {"q": "{quote}"}})).render(&variables).expect("a dialect");
     let url = Url::parse("https://as.example/token").expect("a URL");
-    let wire = encode(&rendered.shape(), &url, &pairs(), HeaderMap::new()).expect("a request");
+    let wire = encode(&rendered.shape(), &url, &pairs(), &[], HeaderMap::new()).expect("a request");
     assert_eq!(wire.url, "https://as.example/token?q=%22%7D%7Bclient_secret%7D%26");
 }
 
@@ -164,13 +165,57 @@ fn a_variable_that_is_missing_or_does_not_fit_is_named() {
         (json!({"body": "{nothing}"}), "nothing"),
         (json!({"body": {"a": {"b": ["{nothing}"]}}}), "nothing"),
         (json!({"headers": {"X": "{line}"}}), "line"),
-        (json!({"url": "https://{evil}.example/"}), "evil"),
-        (json!({"url": "https://x.example/{client_id}"}), "client_id"),
+        (json!({"content_type": "text/plain", "body": "a={quote}"}), "quote"),
+        (json!({"content_type": "text/plain", "body": "a={line}"}), "line"),
     ] {
         assert_eq!(dialect(value.clone()).render(&variables).err().as_deref(), Some(missing), "{value}");
     }
     let revocation: RevocationDialect = serde_json::from_value(json!({"headers": {"X": "{nothing}"}})).expect("one");
     assert_eq!(revocation.render(&variables).err().as_deref(), Some("nothing"));
+}
+
+#[test]
+fn a_brace_of_the_template_never_opens_a_placeholder_with_a_value() {
+    let rendered = dialect(json!({"content_type": "text/plain", "body": "{ {client_id{end} {1}"}));
+    let rendered = rendered.render(&variables).expect("a dialect");
+    let url = Url::parse("https://as.example/token").expect("a URL");
+    let wire = encode(&rendered.shape(), &url, &pairs(), &[], HeaderMap::new()).expect("a request");
+    assert_eq!(String::from_utf8_lossy(&wire.body), "{ {client_idtenant} digit");
+}
+
+#[test]
+fn in_a_text_that_has_no_escapes_no_value_leaves_its_place() {
+    let text = |body: &str| wire(json!({"content_type": "text/plain", "body": body}));
+    assert!(text("code={code}").is_none(), "it has a quote");
+    assert!(text("id={client_id}").is_some());
+}
+
+#[test]
+fn what_replaces_a_parameter_is_not_shown() {
+    let shown = |dialect: Value| {
+        let url = Url::parse("https://as.example/token").expect("a URL");
+        let standard = [("scope".to_owned(), "read".to_owned()), ("resource".to_owned(), "r".to_owned())];
+        let wire = encode(&super::tests::dialect(dialect).shape(), &url, &standard, &[], HeaderMap::new());
+        wire.expect("a request").parameters.into_iter().map(|(_, value)| value).collect::<Vec<_>>()
+    };
+    assert_eq!(shown(json!({})), ["read", "r"]);
+    assert_eq!(shown(json!({"body": {"scope": "s3cret", "resource": "s3cret"}})), [REDACTED, REDACTED]);
+}
+
+#[test]
+fn a_providers_codes_stand_for_codes_of_the_standard() {
+    let check = |value: Value| serde_json::from_value::<TokenResponseDialect>(value).expect("a dialect").check();
+    assert!(check(json!({"error_codes": {"40029": "invalid_grant", "Bad/Key": "invalid_client"}})).is_empty());
+    let found = check(json!({"error_codes": {"a/b": "dead", "": "invalid_grant"}}));
+    let found: Vec<_> = found.iter().map(|(at, code, _)| (at.as_str(), *code)).collect();
+    assert_eq!(found, [("/error_codes/", "not_a_name"), ("/error_codes/a~1b", "not_an_error_code")]);
+}
+
+#[test]
+fn two_halves_of_a_refresh_that_do_not_fit_each_other_are_found() {
+    let merged = dialect(json!({"content_type": "json", "method": "GET", "body": "{\"a\":1}"}));
+    let found: Vec<_> = merged.check_merged().into_iter().map(|(at, code, _)| (at, code)).collect();
+    assert_eq!(found, [("/body".to_owned(), "no_body")]);
 }
 
 #[test]

@@ -101,30 +101,42 @@ fn an_id_and_a_secret_are_encoded_before_basic() {
 
 #[test]
 fn only_a_success_or_a_dead_token_is_proof() {
-    for (status, body, verdict) in [
-        (200, "", Verdict::Revoked),
-        (204, "", Verdict::Revoked),
-        (200, "<html>", Verdict::Revoked),
-        (200, r#"{"ok":true,"revoked":true}"#, Verdict::Revoked),
-        (200, r#"{"ok":false,"error":"token_revoked"}"#, Verdict::Revoked),
-        (200, r#"{"ok":false,"error":"not_allowed"}"#, Verdict::Refused("other")),
-        (200, r#"{"error":"invalid_client"}"#, Verdict::Refused("invalid_client")),
-        (200, r#"{"error":"server_error"}"#, Verdict::Later),
-        (400, r#"{"error":"invalid_token"}"#, Verdict::Revoked),
-        (400, r#"{"error":"unsupported_token_type"}"#, Verdict::Refused("unsupported_token_type")),
-        (400, r#"{"error":{"type":"invalid_request"}}"#, Verdict::Refused("invalid_request")),
-        (400, "nonsense", Verdict::Refused("other")),
-        (401, r#"{"error":"invalid_client"}"#, Verdict::Refused("invalid_client")),
-        (401, r#"{"error":"invalid_token"}"#, Verdict::Refused("unauthorized")),
-        (403, "", Verdict::Refused("forbidden")),
-        (404, "", Verdict::Refused("not_found")),
-        (405, "", Verdict::Refused("method_not_allowed")),
-        (302, "", Verdict::Refused("redirected")),
-        (429, "", Verdict::Later),
-        (408, "", Verdict::Later),
-        (500, r#"{"error":"invalid_client"}"#, Verdict::Later),
-        (503, "", Verdict::Later),
+    let (json, form, html) = (Some("application/json"), Some("application/x-www-form-urlencoded"), Some("text/html"));
+    let later = |why| Verdict::Later(Some(why));
+    for (status, content_type, body, verdict) in [
+        (200, None, "", Verdict::Revoked),
+        (204, None, "", Verdict::Revoked),
+        (200, json, r#"{"ok":true,"revoked":true}"#, Verdict::Revoked),
+        (200, json, r#"{"ok":false,"error":"token_revoked"}"#, Verdict::Revoked),
+        (400, json, r#"{"error":"invalid_token"}"#, Verdict::Revoked),
+        // A success that says no.
+        (200, None, "<html>", later("not_an_answer")),
+        (200, html, "Sign in", later("not_an_answer")),
+        (200, json, r#"{"error":{"message":"no"}}"#, later("other")),
+        (200, json, r#"{"error":true}"#, later("other")),
+        (200, json, r#"{"error":401}"#, later("other")),
+        (200, json, r#"{"ok":"false"}"#, later("other")),
+        (200, form, "error=invalid_request", later("invalid_request")),
+        (200, Some("text/plain"), "error=x", later("other")),
+        (200, json, r#"{"ok":false,"error":"not_allowed"}"#, later("other")),
+        (200, json, r#"{"error":"invalid_client"}"#, later("invalid_client")),
+        (200, json, r#"{"error":"server_error"}"#, Verdict::Later(None)),
+        // Only this one is final.
+        (400, json, r#"{"error":"unsupported_token_type"}"#, Verdict::Refused("unsupported_token_type")),
+        (400, json, r#"{"error":{"type":"invalid_request"}}"#, later("invalid_request")),
+        (400, None, "nonsense", later("other")),
+        (401, json, r#"{"error":"invalid_client"}"#, later("invalid_client")),
+        (401, json, r#"{"error":"bad_client_secret"}"#, later("invalid_client")),
+        (401, json, r#"{"error":"invalid_token"}"#, later("unauthorized")),
+        (403, None, "", later("forbidden")),
+        (404, None, "", later("not_found")),
+        (405, None, "", later("method_not_allowed")),
+        (302, None, "", later("redirected")),
+        (429, None, "", Verdict::Later(None)),
+        (408, None, "", Verdict::Later(None)),
+        (500, json, r#"{"error":"invalid_client"}"#, Verdict::Later(None)),
+        (503, None, "", Verdict::Later(None)),
     ] {
-        assert_eq!(read(status, body.as_bytes()), verdict, "{status} {body}");
+        assert_eq!(read(status, content_type, body.as_bytes()), verdict, "{status} {body}");
     }
 }

@@ -4,9 +4,18 @@ use serde_json::json;
 const JSON: Option<&str> = Some("application/json; charset=utf-8");
 
 fn present(status: u16, content_type: Option<&str>, body: &[u8]) -> Result<(u16, Value), OAuthHttpError> {
-    let (status, body) =
-        to_rfc6749(StatusCode::from_u16(status).expect("a status"), content_type, body, &Default::default(), None)?;
-    Ok((status.as_u16(), serde_json::from_slice(&body).expect("JSON")))
+    read(status, content_type, body, false)
+}
+
+fn read(
+    status: u16,
+    content_type: Option<&str>,
+    body: &[u8],
+    refreshing: bool,
+) -> Result<(u16, Value), OAuthHttpError> {
+    let (status, dialect) = (StatusCode::from_u16(status).expect("a status"), &TokenResponseDialect::default());
+    let wire = Wire { status, content_type, body, dialect, now: None, refreshing };
+    to_rfc6749(&wire).map(|(status, answer)| (status.as_u16(), Value::Object(answer)))
 }
 
 fn success(members: Value) -> Value {
@@ -62,14 +71,14 @@ fn an_error_object_yields_its_code_and_message() {
 
 #[test]
 fn an_empty_error_beside_a_token_is_no_error() {
-    for error in [json!(null), json!(""), json!(false), json!(0)] {
+    for error in [json!(null), json!(""), json!(false), json!(0), json!("0"), json!("false"), json!([]), json!({})] {
         assert_eq!(success(json!({"error": error})).get("error"), None);
     }
 }
 
 #[test]
 fn an_error_without_a_usable_code_is_never_a_success() {
-    for error in [json!("é"), json!(true), json!(1), json!([]), json!({})] {
+    for error in [json!("é"), json!(true), json!(1), json!([1]), json!({"x": 1})] {
         let body = json!({"access_token": "at", "error": error}).to_string();
         assert_eq!(present(200, JSON, body.as_bytes()), Err(OAuthHttpError::NoErrorCode { status: 200 }));
     }
@@ -129,7 +138,11 @@ fn a_scope_is_text_without_foreign_characters() {
     assert_eq!(success(json!({"scope": ["a", "b"]}))["scope"], "a b");
     assert_eq!(success(json!({"scope": ""}))["scope"], "");
     assert_eq!(success(json!({"scope": "a\r\nb é"}))["scope"], "a??b ?");
-    assert_eq!(success(json!({"scope": 7})).get("scope"), None);
+    assert_eq!(success(json!({"scope": "a\"b c\\d"}))["scope"], "a?b c?d");
+    for none in [json!(""), json!([]), json!(7), json!({"a": 1})] {
+        assert_eq!(success(json!({"scope": none}))["scope"], "", "{none}");
+    }
+    assert_eq!(success(json!({"scope": null})).get("scope"), None);
 }
 
 #[test]
@@ -173,6 +186,24 @@ fn a_success_without_an_access_token_is_none() {
     for body in [json!({}), json!({"access_token": ""}), json!({"access_token": null}), json!({"access_token": 7})] {
         assert_eq!(present(200, JSON, body.to_string().as_bytes()), Err(OAuthHttpError::NoAccessToken { status: 200 }));
     }
+}
+
+#[test]
+fn a_refresh_token_outlives_an_answer_that_is_unusable_only_where_one_was_presented() {
+    for body in [
+        json!({"refresh_token": "rt"}),
+        json!({"access_token": "a b", "refresh_token": "rt"}),
+        json!({"access_token": 7, "refresh_token": "rt"}),
+        json!({"access_token": "at", "refresh_token": "r t"}),
+    ] {
+        let text = body.to_string();
+        let (_, kept) = read(200, JSON, text.as_bytes(), true).expect("an answer");
+        assert_eq!((&kept["refresh_token"], &kept[UNUSABLE]), (&body["refresh_token"], &json!(true)), "{body}");
+        assert_eq!(kept["access_token"], "", "{body}");
+        assert!(read(200, JSON, text.as_bytes(), false).is_err(), "{body}");
+    }
+    let forged = json!({"access_token": "at", UNUSABLE: true}).to_string();
+    assert_eq!(read(200, JSON, forged.as_bytes(), true).expect("an answer").1.get(UNUSABLE), None);
 }
 
 #[test]

@@ -69,6 +69,8 @@ pub(super) fn table() -> Vec<(&'static str, Situation<'static>)> {
         ("answer_too_large", failed(Failure::TooLarge)),
         ("connection_interrupted", failed(Failure::Interrupted)),
         ("blocked_by_policy", failed(Failure::Refused)),
+        ("proxy_failed", failed(Failure::Proxy)),
+        ("request_not_built", failed(Failure::Unbuildable)),
         // Not now.
         ("rate_limited", token(Refresh, 429, "")),
         ("rate_limited", token(Refresh, 200, "ratelimited")),
@@ -132,7 +134,8 @@ pub(super) fn table() -> Vec<(&'static str, Situation<'static>)> {
         ("pkce_rejected", hinted("PKCE failed", token(Exchange, 400, "invalid_request"))),
         ("refresh_token_dead", token(Refresh, 400, "invalid_grant")),
         ("refresh_token_dead", token(Refresh, 200, "bad_refresh_token")),
-        ("refresh_token_withdrawn", hinted("Token has been expired or revoked.", token(Refresh, 400, "invalid_grant"))),
+        ("refresh_token_withdrawn", hinted("The token was revoked.", token(Refresh, 400, "invalid_grant"))),
+        ("refresh_token_dead", hinted("Token has been expired or revoked.", token(Refresh, 400, "invalid_grant"))),
         ("refresh_token_idle", hinted("expired due to inactivity", token(Refresh, 400, "invalid_grant"))),
         ("refresh_token_password_changed", hinted("AADSTS50173", token(Refresh, 400, "invalid_grant"))),
         ("wrong_username_or_password", token(Password, 400, "invalid_grant")),
@@ -166,7 +169,7 @@ pub(super) fn table() -> Vec<(&'static str, Situation<'static>)> {
         ("api_unauthorized", api(401, "")),
         ("api_insufficient_scope", api(403, narrow)),
         ("api_insufficient_scope", Situation { token_expired: Some(true), ..api(401, narrow) }),
-        ("api_header_prefix", api(401, r#"Zoho-oauthtoken realm="x""#)),
+        ("api_header_prefix", api(401, r#"OAuth realm="x""#)),
         (
             "api_header_prefix",
             quirky(Quirks { header_prefix: Some("token"), ..Quirks::default() }, api(401, invalid_token)),
