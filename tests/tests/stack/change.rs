@@ -150,6 +150,7 @@ async fn with_variables() -> anyhow::Result<Connected> {
     client.settings.token_request.headers = [("X-Tenant".to_owned(), "{tenant}".to_owned())].into();
     client.secret_origin = client.settings.secret_origins();
     client.version += 1;
+    client.revision += 1;
     world.store().update_client(&client).await?;
     let old = it.item().await?;
     let values = [("base", world.sandbox_url()), ("tenant", "acme"), ("note", "old")];

@@ -5,7 +5,7 @@ use std::time::{Duration as StdDuration, Instant};
 
 use chrono::Duration;
 use grantkeeper::broker::access::Caller;
-use grantkeeper::broker::read_token::{Reading, TokenRequest};
+use grantkeeper::broker::read_token::{Delivered, TokenRequest};
 use grantkeeper::lambda::assemble;
 use grantkeeper::outbound::{Outbound, OutboundPolicy};
 use grantkeeper_tests::{Proxy, World};
@@ -52,7 +52,7 @@ async fn a_warm_read_is_one_read_of_the_table_and_one_of_the_vault_side_by_side(
     let reading = read().await?;
     let elapsed = start.elapsed();
     assert!(elapsed >= StdDuration::from_millis(300) && elapsed < StdDuration::from_millis(550), "{elapsed:?}");
-    assert!(matches!(reading, Reading::Token(delivery) if delivery.generation == 1));
+    assert!(matches!(reading, Delivered::Token(delivery) if delivery.generation == 1));
     engines.delay(StdDuration::ZERO);
     targets();
 

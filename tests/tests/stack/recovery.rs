@@ -254,6 +254,7 @@ async fn a_code_waits_while_the_keys_for_its_id_token_cannot_be_read() -> Outcom
     let mut client = world.store().find_client(&ClientId::parse(&world.client())?).await?.context("the client")?;
     client.jwks_uri = Some(format!("{}/jwks", proxy.url));
     client.version += 1;
+    client.revision += 1;
     world.store().update_client(&client).await?;
 
     let location = returned(&world, json!({})).await?;

@@ -35,7 +35,8 @@ pub(super) async fn shaped(world: &World, settings: ClientSettings, patch: Value
     members.extend(patch.as_object().cloned().unwrap_or_default());
     client.settings = serde_json::from_value(shape)?;
     client.version += 1;
-    client.secret_origin = client.settings.token_origin();
+    client.revision += 1;
+    client.secret_origin = client.settings.secret_origins();
     if client.settings.client_id.is_none() {
         client.client_secrets.clear();
     }
