@@ -163,7 +163,7 @@ async fn an_empty_issuer_in_the_answer_is_another_issuer() -> Outcome {
     // Once for a server whose answers must have `iss`, once for one that may leave it out.
     for iss_required in [true, false] {
         let mut client = world.store().find_client(&ClientId::parse(&world.client())?).await?.context("the client")?;
-        (client.iss_required, client.version) = (iss_required, client.version + 1);
+        (client.iss_required, client.revision) = (iss_required, client.revision + 1);
         world.store().update_client(&client).await?;
         let browser = Browser::new();
         let callback = world.to_callback(&browser, json!({})).await?;

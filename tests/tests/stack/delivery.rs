@@ -20,6 +20,7 @@ impl Connected {
         let mut client = store.find_client(&id).await?.unwrap();
         change(&mut client.settings);
         client.version += 1;
+        client.revision += 1;
         store.update_client(&client).await?;
         self.world.advance(Duration::seconds(31));
         Ok(())
@@ -79,7 +80,11 @@ async fn what_the_answer_and_the_callback_said_is_delivered_and_makes_the_addres
     let world = World::new().await?;
     let (url, settings) = (world.sandbox_url().to_owned(), salesforce_like(world.sandbox_url()));
     let headers = json!({ "X-Realm": "{realmId}", "X-Team": "{team.id}", "X-Unknown": "{nobody}", "Version": "7" });
-    let it = Connected::inside(world, settings, json!({ "api_headers": headers })).await?;
+    let variables = json!([
+        { "key": "realmId", "source": "callback" }, { "key": "team.id", "source": "token" },
+        { "key": "nobody", "source": "token" }, { "key": "instance_url", "source": "token", "type": "url" },
+    ]);
+    let it = Connected::inside(world, settings, json!({ "api_headers": headers, "variables": variables })).await?;
     it.change_client(|settings| settings.api_base_url = Some("{instance_url}/api/".to_owned())).await?;
     for _ in 0..2 {
         let token = it.token(json!({})).await?;

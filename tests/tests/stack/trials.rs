@@ -76,6 +76,7 @@ const WORKS: [&str; 6] = ["passed", "skipped", "passed", "passed", "passed", "pa
 async fn a_credential_that_works_passes_every_step_and_its_token_is_shown_nowhere() -> Outcome {
     let patch = json!({
         "test_request": { "path": "/api/echo?fields=all" }, "api_headers": { "X-Client": "{client_id}", "X-None": "{none}" },
+        "variables": [{ "key": "none", "source": "token" }],
     });
     let it = Connected::with(ClientSettings::default(), patch).await?;
     let tested = it.test(json!({})).await?;

@@ -106,7 +106,7 @@ fn check_template(
 }
 
 /// Why a placeholder cannot stand in a URL.
-fn unusable_in_url(settings: &ClientSettings, key: &str, known: Known) -> Option<(&'static str, String)> {
+pub(super) fn unusable_in_url(settings: &ClientSettings, key: &str, known: Known) -> Option<(&'static str, String)> {
     if key == "client_id" {
         return None;
     }

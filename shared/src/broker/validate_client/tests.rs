@@ -77,6 +77,7 @@ fn settings_of_every_kind_are_accepted() {
         ),
         json!({ "authorization_names": { "client_id": "scope", "scope": "client_id" } }),
         json!({ "token_endpoint": "https://as.example.com" }),
+        with(json!([{ "key": "id" }]), json!({ "test_request": { "path": "/v1/{id}/me?fields=all&q=%20" } })),
     ] {
         assert_eq!(wrong(patch.clone()), [], "{patch}");
     }
@@ -262,6 +263,10 @@ fn what_is_wrong_is_named_by_pointer_and_code() {
         (json!({ "api_origins": ["a.example.com"] }), "/api_origins/0", "not_an_origin"),
         (json!({ "api_origins": ["http://a.example.com"] }), "/api_origins/0", "url_not_https"),
         (json!({ "test_request": { "path": "//evil.example.com" } }), "/test_request/path", "not_a_path"),
+        (json!({ "test_request": { "path": "me" } }), "/test_request/path", "not_a_path"),
+        (json!({ "test_request": { "path": "/a b" } }), "/test_request/path", "not_a_path"),
+        (json!({ "test_request": { "path": "/{nobody}" } }), "/test_request/path", "undeclared_variable"),
+        (with(secret(), json!({ "test_request": { "path": "/?k={base}" } })), "/test_request/path", "secret_in_url"),
     ] {
         let found = wrong(patch.clone());
         if found != [(pointer.to_owned(), code)] {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use http::{HeaderName, HeaderValue};
 
-use super::endpoints::{Known, declared, unusable};
+use super::endpoints::{Known, declared, unusable, unusable_in_url};
 use crate::broker::fields::{Fields, escape};
 use crate::model::client::ClientSettings;
 use crate::protocol::dialect::{BodyTemplate, RevocationDialect, TokenRequestDialect};
@@ -50,10 +50,24 @@ pub(super) fn check(fields: &mut Fields, settings: &ClientSettings) {
     authorization_names(fields, settings);
     header(fields, settings);
     api_headers(fields, settings);
-    if let Some(test) = &settings.test_request
-        && (!test.path.starts_with('/') || test.path.starts_with("//") || test.path.chars().any(char::is_control))
-    {
-        fields.wrong("/test_request/path", "not_a_path", "A path that begins with one slash.");
+    if let Some(test) = &settings.test_request {
+        test_path(fields, settings, &test.path);
+    }
+}
+
+/// A path below `api_base_url`, which may have variables.
+fn test_path(fields: &mut Fields, settings: &ClientSettings, path: &str) {
+    let pointer = "/test_request/path";
+    let below = format!("https://x.example{path}");
+    match template::url_placeholders(&below) {
+        Ok(keys) if path.starts_with('/') && !path.starts_with("//") => {
+            for key in keys {
+                if let Some((code, detail)) = unusable_in_url(settings, key, Known::AfterToken) {
+                    fields.wrong(pointer, code, detail);
+                }
+            }
+        }
+        _ => fields.wrong(pointer, "not_a_path", "A path that begins with one slash, and is written as in a URL."),
     }
 }
 
