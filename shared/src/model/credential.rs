@@ -44,7 +44,7 @@ pub enum CredentialKind {
 pub struct Evidence {
     /// `revoked`: the provider said so; `not_supported`: it has no way to be told; `refused`: it would not;
     /// `nothing_to_revoke`: there was no token; `client_deleted`: nothing is left to ask with; `endpoint_not_bound`: its
-    /// revocation endpoint is at an origin that the tokens must not be sent to.
+    /// revocation endpoint is at an origin that the tokens must not be sent to; `gave_up`: it did not answer for a month.
     pub verdict: String,
     /// HTTP status of its last answer.
     pub provider_status: Option<u16>,

@@ -25,7 +25,6 @@ use crate::clock::Timestamp;
 use crate::protocol::advice::{Hint, known_error};
 use crate::protocol::dialect::{TokenRequestDialect, TokenResponseDialect, WireRequest, encode};
 use crate::protocol::exchange::{Exchange, Fault, Reading};
-use crate::protocol::token::UNUSABLE;
 use crate::secret::Secret;
 
 /// Sends token requests for the oauth2 crate, to one origin only, and shows the crate RFC 6749 whatever the wire said.
@@ -40,6 +39,7 @@ pub struct OAuthHttp<'a> {
     response: TokenResponseDialect,
     now: Option<Timestamp>,
     hidden: Vec<Secret<String>>,
+    limits: Limits,
     outcome: Mutex<Option<Outcome>>,
     record: Mutex<Option<Exchange>>,
 }
@@ -71,6 +71,7 @@ impl<'a> OAuthHttp<'a> {
             response: TokenResponseDialect::default(),
             now: None,
             hidden: Vec::new(),
+            limits: Limits::TOKEN,
             outcome: Mutex::new(None),
             record: Mutex::new(None),
         }
@@ -99,6 +100,13 @@ impl<'a> OAuthHttp<'a> {
         self
     }
 
+    /// The same adapter, with less time for the whole of its request.
+    #[must_use]
+    pub fn within(mut self, total: Duration) -> Self {
+        self.limits.total = self.limits.total.min(total);
+        self
+    }
+
     /// What the last call got from the wire; `None` when no complete answer came.
     pub fn outcome(&self) -> Option<Outcome> {
         *self.outcome.lock().unwrap_or_else(PoisonError::into_inner)
@@ -121,7 +129,6 @@ impl<'a> OAuthHttp<'a> {
 
     async fn exchange(&self, request: HttpRequest) -> Result<HttpResponse, OAuthHttpError> {
         let sent = record::Sent::of(&request, &self.hidden);
-        let refreshing = form_urlencoded::parse(request.body()).any(|(name, _)| name == "refresh_token");
         let wire = match self.translate(&request) {
             Ok(wire) => wire,
             Err(error) => {
@@ -131,13 +138,13 @@ impl<'a> OAuthHttp<'a> {
         };
         let sent = sent.on_the_wire(&wire);
         let WireRequest { method, url, headers, body, .. } = wire;
-        let request = OutboundRequest { method, url, headers, body, limits: Limits::TOKEN };
+        let request = OutboundRequest { method, url, headers, body, limits: self.limits };
 
         let answer = self.outbound.send(request).await.inspect_err(|error| {
             self.remember(None, sent.without_answer(*error));
         })?;
         let outcome = Outcome { status: answer.status.as_u16(), retry_after: retry_after(&answer.headers) };
-        let translated = self.read(&answer, refreshing);
+        let translated = self.read(&answer);
         let record = sent.answered(&answer, outcome.retry_after, &self.response);
         self.remember(Some(outcome), Exchange { reading: Some(reading(&translated)), ..record });
 
@@ -150,11 +157,7 @@ impl<'a> OAuthHttp<'a> {
     }
 
     /// The answer of the wire by the book.
-    fn read(
-        &self,
-        answer: &OutboundResponse,
-        refreshing: bool,
-    ) -> Result<(StatusCode, Map<String, Value>), OAuthHttpError> {
+    fn read(&self, answer: &OutboundResponse) -> Result<(StatusCode, Map<String, Value>), OAuthHttpError> {
         if encoding(&answer.headers).is_some() || answer.body.starts_with(GZIP) {
             return Err(OAuthHttpError::Compressed { status: answer.status.as_u16() });
         }
@@ -164,7 +167,6 @@ impl<'a> OAuthHttp<'a> {
             body: &answer.body,
             dialect: &self.response,
             now: self.now,
-            refreshing,
         })
     }
 

@@ -27,16 +27,11 @@ pub enum AuthMethod {
     None,
 }
 
-/// The member by which the adapter says that the tokens of an answer cannot be used and must not be lost.
-pub(crate) const UNUSABLE: &str = "urn:grantkeeper:unusable";
-
 /// Members of a token answer beyond RFC 6749.
 #[derive(Serialize, Deserialize)]
 pub struct Extra {
     #[serde(default, skip_serializing)]
     id_token: Option<String>,
-    #[serde(default, rename = "urn:grantkeeper:unusable", skip_serializing)]
-    unusable: bool,
     #[serde(flatten, skip_serializing)]
     rest: Map<String, Value>,
 }
@@ -84,7 +79,7 @@ pub struct TokenEndpoint<'a> {
 
 /// A token answer that was accepted.
 pub struct TokenAnswer {
-    /// Not empty, unless the answer is not usable.
+    /// Not empty.
     pub access_token: Secret<String>,
     /// `None` when the answer had none or an empty one: then the old one stays valid (RFC 6749 §6).
     pub refresh_token: Option<Secret<String>>,
@@ -247,8 +242,7 @@ fn answer<E: std::error::Error + 'static>(
 
 fn accept(response: &WireResponse) -> Option<TokenAnswer> {
     let access_token = response.access_token().secret();
-    let unusable = response.extra_fields().unusable;
-    if access_token.is_empty() && !unusable {
+    if access_token.is_empty() {
         return None;
     }
     let token_type = response.token_type().as_ref().to_owned();
@@ -260,7 +254,7 @@ fn accept(response: &WireResponse) -> Option<TokenAnswer> {
             .map(|token| Secret::new(token.secret().clone())),
         expires_in: response.expires_in().map(|duration| duration.as_secs()).filter(|seconds| *seconds > 0),
         scopes: response.scopes().map(|scopes| once(scopes.iter().map(|scope| scope.as_str()))),
-        usable: !unusable && is_usable_type(&token_type),
+        usable: is_usable_type(&token_type),
         token_type,
         id_token: response.extra_fields().id_token.clone().map(Secret::new),
         extra: response.extra_fields().rest.clone(),

@@ -9,15 +9,14 @@ use super::Engine;
 use crate::error::{Error, Result};
 use crate::model::client::{Client, CredentialsFrom, Resolved, binds};
 use crate::model::token_set::SecretInputs;
-use crate::outbound::{OAuthHttp, OAuthHttpError, Outcome};
+use crate::outbound::{Limits, OAuthHttp, OAuthHttpError, Outcome};
 use crate::protocol::exchange::Exchange;
 use crate::protocol::token::{AuthMethod, TokenAnswer, TokenEndpoint, TokenFailure};
 use crate::secret::Secret;
 use crate::vault::{Place, Prefetched};
 
-/// How long after its beginning an asking may still try another secret: 10 s for the answer and the time for our own writes
-/// must remain.
-const TRY_WITHIN: Duration = Duration::from_secs(2);
+/// How long after its beginning an asking may still try another secret. All tries together have the time of one.
+const TRY_WITHIN: Duration = Duration::from_secs(6);
 /// How long after its last success a client secret's next one is noted.
 const NOTE_AFTER: chrono::Duration = chrono::Duration::hours(1);
 
@@ -166,6 +165,7 @@ impl Engine {
             let http = OAuthHttp::new(&self.outbound, &origin)
                 .with_dialect(dialect, &resolved.token_response)
                 .hiding(resolved.hidden.clone())
+                .within(Limits::TOKEN.total.saturating_sub(begun.elapsed()))
                 .at(self.clock.now());
             let result = match grant {
                 Grant::Code { code, verifier, redirect_uri } => {
@@ -245,6 +245,10 @@ impl Engine {
         let Some(id) = secret else { return };
         let now = self.clock.now();
         let known = client.client_secrets.iter().find(|known| known.id == *id);
+        // A secret that the client at hand does not know yet is noted when it does.
+        if known.is_none() {
+            return;
+        }
         let stored = known.and_then(|known| known.last_success_at);
         // The client at hand may be older than the last note of this process.
         let noted = self.noted.lock().unwrap_or_else(PoisonError::into_inner).insert(id.clone(), now);

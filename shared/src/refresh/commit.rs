@@ -111,9 +111,7 @@ impl Engine {
         answer: TokenAnswer,
     ) -> Result<Step> {
         let now = self.clock.now();
-        // What has no access token is over at once: the next reader refreshes.
-        let expires_in = if answer.access_token.is_empty() { Some(0) } else { answer.expires_in };
-        let schedule = Schedule::plan(now, expires_in, &client.lifetimes(held.learned_lifetime), true);
+        let schedule = Schedule::plan(now, answer.expires_in, &client.lifetimes(held.learned_lifetime), true);
         let usable = answer.usable;
         let mut tokens = TokenSet {
             access_token: answer.access_token,

@@ -16,6 +16,8 @@ use crate::vault::{Place, Prefetched, VaultError};
 /// The first pause between two tries; it doubles up to [`MAX_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::seconds(10);
 const MAX_PAUSE: Duration = Duration::hours(1);
+/// How often it is tried, mostly hourly: a month. Then the operator is told, and the tokens are not kept any longer.
+const MAX_TRIES: u32 = 730;
 /// How long what is known about an ended credential is kept (days).
 const KEEP_DAYS: i64 = 30;
 
@@ -116,11 +118,17 @@ impl Engine {
         let grants = self.grants_of(credential).await?;
         let Some(first) = grants.first() else { return proven("nothing_to_revoke", None) };
         let Some(client) = client else { return proven("client_deleted", None) };
-        let Ok(resolved) = client.resolve(&credential.variables, &first.inputs) else {
+        if client.settings.revocation_endpoint.is_none() {
             return proven("not_supported", None);
-        };
-        let Some(endpoint) = &resolved.revocation_endpoint else { return proven("not_supported", None) };
-        // A token goes only to the origins it is bound to (SECURITY.md 24).
+        }
+        if credential.fails >= MAX_TRIES {
+            return proven("gave_up", None);
+        }
+        // The client was changed so that it cannot be asked with; a superuser may mend that.
+        let later = Ok(Ending::Later { status: None, after: None });
+        let Ok(resolved) = client.resolve(&credential.variables, &first.inputs) else { return later };
+        let Some(endpoint) = &resolved.revocation_endpoint else { return later };
+        // A token goes only to the origins it is bound to (SECURITY.md 24), so this one will never be asked.
         if binds(&credential.bound_origin, endpoint).is_none() {
             return proven("endpoint_not_bound", None);
         }

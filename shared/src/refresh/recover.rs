@@ -46,8 +46,7 @@ impl Engine {
         let planned = Schedule::plan(now, left, &client.lifetimes(None), true);
         let schedule = Schedule { at_exp: tokens.expires_at.map(|at| at.timestamp_millis()), ..planned };
         tracing::warn!(credential = %credential.id, attempt = %pointer, "what a dead worker received is adopted");
-        // An answer that cannot be used is staged without its access token.
-        let usable = is_usable_type(&tokens.token_type) && !tokens.access_token.is_empty();
+        let usable = is_usable_type(&tokens.token_type);
         let staged = Staged { pointer, scopes: tokens.scopes, schedule, usable };
         self.commit_staged(client, &held, &acquire, staged).await
     }

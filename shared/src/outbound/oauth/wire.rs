@@ -14,7 +14,6 @@ use crate::protocol::answer::{FORM, denies, is_of_type, is_yes, repeated_fields,
 use crate::protocol::dialect::TokenResponseDialect;
 use crate::protocol::dialect::lookup::{condition, find};
 use crate::protocol::scope;
-use crate::protocol::token::UNUSABLE;
 
 /// Longest `error` and `error_description` handed on, in characters.
 const MAX_ERROR_CODE: usize = 100;
@@ -33,9 +32,6 @@ pub(super) struct Wire<'a> {
     pub(super) dialect: &'a TokenResponseDialect,
     /// Without it, an absolute end of a token cannot be understood.
     pub(super) now: Option<Timestamp>,
-    /// Whether a refresh token was presented. It may be spent now, so that none that is in the answer may be lost, even
-    /// where the answer cannot be used.
-    pub(super) refreshing: bool,
 }
 
 /// Presents an answer as a 200 with a token set (§5.1) or as an error status with an error code (§5.2).
@@ -187,7 +183,7 @@ fn error_answer(answer: &Value, dialect: &TokenResponseDialect) -> Option<Map<St
 
 /// A success in the words of §5.1, with what else it says.
 fn token_set(answer: &Value, wire: &Wire<'_>) -> Result<Map<String, Value>, OAuthHttpError> {
-    let Wire { status, dialect, now, refreshing, .. } = *wire;
+    let Wire { status, dialect, now, .. } = *wire;
     let no_token = OAuthHttpError::NoAccessToken { status: status.as_u16() };
     let root = dialect.root.as_deref().map_or(Some(answer), |root| find(answer, root)).ok_or(no_token)?;
     let member = |place: &Option<String>, name| find(root, place.as_deref().unwrap_or(name));
@@ -203,17 +199,14 @@ fn token_set(answer: &Value, wire: &Wire<'_>) -> Result<Map<String, Value>, OAut
     let refresh_token = refresh_token.and_then(scalar).filter(|token| !token.is_empty());
     let access_token = text(member(&dialect.access_token, "access_token")).ok_or(no_token);
     let access_token = access_token.and_then(|token| check_token(&token).and(sound).map(|()| token));
-    // The refresh token that was presented may be spent: the new one is not thrown away with an answer that is unusable.
-    let keep = refreshing && refresh_token.is_some();
-    let unusable = access_token.is_err();
-    let access_token = if keep { access_token.unwrap_or_default() } else { access_token? };
+    // An answer without a token that can be used replaces nothing: what is stored stays, and serves while it lives.
+    let access_token = access_token?;
     let id_token = text(find(root, "id_token"));
     let tokens = [Some(&access_token), refresh_token.as_ref(), id_token.as_ref()];
-    let tokens: Vec<&str> = tokens.into_iter().flatten().map(String::as_str).collect();
+    let tokens: Vec<&str> =
+        tokens.into_iter().flatten().map(String::as_str).filter(|token| !token.is_empty()).collect();
 
-    let tokens: Vec<&str> = tokens.into_iter().filter(|token| !token.is_empty()).collect();
     let mut set = extra(answer, &tokens);
-    set.remove(UNUSABLE);
     let until = dialect.expires_at.as_deref().and_then(|place| seconds_until(find(root, place)?, now?));
     let expires_in = until.or_else(|| lifetime(member(&dialect.expires_in, "expires_in")?, dialect.expires_in_unit));
     let scope = member(&dialect.scope, "scope").map(|value| scope_text(value, dialect.scope_separator.as_deref()));
@@ -226,7 +219,6 @@ fn token_set(answer: &Value, wire: &Wire<'_>) -> Result<Map<String, Value>, OAut
         ("id_token", id_token.map(Value::from)),
         ("expires_in", expires_in.map(Value::from)),
         ("scope", scope.map(Value::from)),
-        (UNUSABLE, unusable.then_some(Value::Bool(true))),
     ];
     set.extend(members.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))));
     Ok(set)

@@ -106,15 +106,16 @@ fn unauthorized(situation: &Situation<'_>, answered: String) -> Advice {
     .check("Check the header's name and prefix against the API's documentation.")
 }
 
-/// Schemes under which APIs take tokens. What else a challenge offers (Basic, Negotiate) is no prefix of a token.
-const TOKEN_SCHEMES: [&str; 4] = ["Bearer", "Token", "DPoP", "OAuth"];
+/// Schemes (IANA's registry) that carry no token: what a gateway offers besides. Others are the provider's own prefix.
+const NO_TOKEN_SCHEMES: [&str; 10] =
+    ["Basic", "Digest", "HOBA", "Mutual", "Negotiate", "NTLM", "PrivateToken", "SCRAM-SHA-1", "SCRAM-SHA-256", "vapid"];
 
 /// The prefix that was sent is not the one that the API asks for, or that the provider is known for.
 fn header_prefix(situation: &Situation<'_>, answered: &str) -> Option<Advice> {
     let sent = situation.header_prefix?.trim();
     let challenge = situation.www_authenticate.as_ref();
-    let challenged = challenge
-        .and_then(|challenge| TOKEN_SCHEMES.into_iter().find(|known| challenge.scheme.eq_ignore_ascii_case(known)));
+    let carries = |scheme: &&str| !NO_TOKEN_SCHEMES.iter().any(|known| scheme.eq_ignore_ascii_case(known));
+    let challenged = challenge.map(|challenge| challenge.scheme.as_str()).filter(carries);
     let wanted = situation.quirks.header_prefix.map(str::trim).or(challenged)?;
     if wanted.eq_ignore_ascii_case(sent) {
         return None;
