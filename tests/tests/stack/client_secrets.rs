@@ -1,16 +1,6 @@
 //! Client secrets rotate with overlap: nobody notices, and no change of a client loses another.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::Duration as StdDuration;
-
-use anyhow::ensure;
 use chrono::{DateTime, Duration, Utc};
-use grantkeeper::broker::Broker;
-use grantkeeper::broker::access::Caller;
-use grantkeeper::broker::read_token::TokenRequest;
-use grantkeeper::lambda::assemble;
-use grantkeeper::outbound::{Outbound, OutboundPolicy};
 use grantkeeper_sandbox::ClientSettings;
 use grantkeeper_tests::{Answer, Backend, Browser, Proxy, World};
 use http::StatusCode;
@@ -20,17 +10,17 @@ use tokio::task::JoinSet;
 use super::Outcome;
 use super::requests::{assert_field, assert_is_problem};
 
-const OLD: &str = "old-secret-4f2a";
-const NEW: &str = "new-secret-9c1b";
+pub(super) const OLD: &str = "old-secret-4f2a";
+pub(super) const NEW: &str = "new-secret-9c1b";
 
 /// A world with one client of its own.
-struct Client {
-    world: World,
-    id: String,
+pub(super) struct Client {
+    pub(super) world: World,
+    pub(super) id: String,
 }
 
 impl Client {
-    async fn new() -> anyhow::Result<Self> {
+    pub(super) async fn new() -> anyhow::Result<Self> {
         Self::inside(World::new().await?, json!({})).await
     }
 
@@ -41,11 +31,11 @@ impl Client {
         Ok(Self { world, id })
     }
 
-    fn path(&self) -> String {
+    pub(super) fn path(&self) -> String {
         format!("/v1/clients/{}", self.id)
     }
 
-    async fn add(&self, body: Value) -> anyhow::Result<Answer> {
+    pub(super) async fn add(&self, body: Value) -> anyhow::Result<Answer> {
         self.world.superuser().post(&format!("{}/secrets", self.path()), body).await
     }
 
@@ -53,35 +43,24 @@ impl Client {
         self.world.superuser().delete(&format!("{}/secrets/{secret}", self.path())).await
     }
 
-    async fn secrets(&self) -> anyhow::Result<Vec<Value>> {
+    pub(super) async fn secrets(&self) -> anyhow::Result<Vec<Value>> {
         let client = self.world.superuser().get(&self.path()).await?;
         Ok(client.body["client_secrets"].as_array().unwrap().clone())
     }
 
-    async fn connect(&self, name: &str) -> anyhow::Result<String> {
+    pub(super) async fn connect(&self, name: &str) -> anyhow::Result<String> {
         let credential = self.world.connect(json!({ "clients": [self.id], "name": name, "scopes": [] })).await?;
         Ok(credential["id"].as_str().unwrap().to_owned())
     }
 
-    async fn refresh(&self, credential: &str) -> anyhow::Result<Answer> {
+    pub(super) async fn refresh(&self, credential: &str) -> anyhow::Result<Answer> {
         self.world.platform().post(&format!("/v1/credentials/{credential}/refresh"), json!({})).await
     }
 
     /// Only these secrets count at the provider from now on.
-    async fn swap(&self, first: &str, further: &[&str]) -> Outcome {
+    pub(super) async fn swap(&self, first: &str, further: &[&str]) -> Outcome {
         let change = json!({ "client_secret": first, "client_secrets": further });
         self.world.change_at_sandbox("app", change).await
-    }
-
-    /// Another process of the same stack, with caches of its own.
-    async fn second_process(&self) -> anyhow::Result<(Broker, Caller)> {
-        let Self { world, .. } = self;
-        let policy = OutboundPolicy::allowing(&[world.sandbox_url().to_owned()])?;
-        let config = world.stack.broker.config().clone();
-        let outbound = Outbound::with_way_out(policy, &config.way_out)?;
-        let broker = assemble(config, &world.stack.engines.sdk_config(), Arc::new(world.clock.clone()), outbound);
-        let key = broker.authenticate(&world.stack.keys.platform).await?;
-        Ok((broker, Caller { key, project: None, user: Some("ada".to_owned()) }))
     }
 }
 
@@ -330,126 +309,4 @@ async fn a_secret_is_not_sent_to_an_endpoint_it_was_not_entered_for() -> Outcome
     let moved = superuser.patch(&it.path(), moved).await?;
     assert_eq!((moved.text("/status"), &moved.body["client_secrets"]), ("draft".into(), &json!([])));
     Ok(())
-}
-
-/// How often each worker has succeeded.
-struct Work {
-    rounds: [AtomicUsize; 4],
-    over: AtomicBool,
-}
-
-impl Work {
-    fn did(&self, worker: usize) {
-        self.rounds[worker].fetch_add(1, Ordering::SeqCst);
-    }
-
-    fn goes_on(&self) -> bool {
-        !self.over.load(Ordering::SeqCst)
-    }
-
-    /// Each worker has succeeded so often again, or one of them has failed.
-    async fn again(&self, times: usize, calls: &mut JoinSet<Outcome>) -> Outcome {
-        let aims: Vec<_> = self.rounds.iter().map(|rounds| rounds.load(Ordering::SeqCst) + times).collect();
-        for _ in 0..2000 {
-            if let Some(ended) = calls.try_join_next() {
-                ended??;
-                anyhow::bail!("a worker ended");
-            }
-            if self.rounds.iter().zip(&aims).all(|(rounds, aim)| rounds.load(Ordering::SeqCst) >= *aim) {
-                return Ok(());
-            }
-            tokio::time::sleep(StdDuration::from_millis(20)).await;
-        }
-        anyhow::bail!("a worker stands still: {:?}", self.rounds)
-    }
-}
-
-/// Reads, refreshes and new sign-ins go on in two processes, while somebody does this.
-async fn under_load<F: AsyncFnOnce(&Client, &Work, &mut JoinSet<Outcome>) -> Outcome>(rotate: F) -> Outcome {
-    let it = Arc::new(Client::new().await?);
-    let (second, caller) = it.second_process().await?;
-    let credentials = [it.connect("one").await?, it.connect("two").await?, it.connect("three").await?];
-    let work = Arc::new(Work { rounds: Default::default(), over: AtomicBool::new(false) });
-    let mut calls = JoinSet::new();
-
-    let (client, at, [one, two, three]) = (it.clone(), work.clone(), credentials);
-    calls.spawn(async move {
-        while at.goes_on() {
-            let refreshed = client.refresh(&one).await?;
-            ensure!(refreshed.status == StatusCode::OK, "refresh: {}", refreshed.body);
-            at.did(0);
-        }
-        Ok(())
-    });
-    let (at, broker, who) = (work.clone(), second.clone(), caller.clone());
-    calls.spawn(async move {
-        while at.goes_on() {
-            broker.refresh(&who, &two).await?;
-            at.did(1);
-        }
-        Ok(())
-    });
-    let (client, at, broker) = (it.clone(), work.clone(), second);
-    calls.spawn(async move {
-        while at.goes_on() {
-            let read = client.world.read_token(&three, json!({})).await?;
-            ensure!(read.status == StatusCode::OK, "read: {}", read.body);
-            broker.read_token(&caller, &three, TokenRequest::default()).await?;
-            at.did(2);
-        }
-        Ok(())
-    });
-    let (client, at) = (it.clone(), work.clone());
-    calls.spawn(async move {
-        for number in 0.. {
-            if !at.goes_on() {
-                break;
-            }
-            client.connect(&format!("new {number}")).await?;
-            at.did(3);
-        }
-        Ok(())
-    });
-
-    work.again(2, &mut calls).await?;
-    rotate(&it, &work, &mut calls).await?;
-    // The caches of both processes end, and each secret that is sent is noted.
-    it.world.advance(Duration::seconds(31));
-    work.again(2, &mut calls).await?;
-    work.over.store(true, Ordering::SeqCst);
-    calls.join_all().await.into_iter().collect::<Outcome>()?;
-    let secrets = it.secrets().await?;
-    assert!(secrets.iter().all(|secret| secret["last_success_at"].is_string()), "{secrets:?}");
-    let shown: std::collections::BTreeSet<_> =
-        it.world.token_requests().into_iter().filter_map(|entry| entry.client_secret).collect();
-    assert_eq!((secrets.len(), shown.len()), (2, 2));
-    let client = it.world.superuser().get(&it.path()).await?;
-    assert_eq!(client.text("/status"), "active");
-    Ok(())
-}
-
-#[tokio::test]
-async fn no_request_fails_when_the_provider_swaps_the_secret_at_once() -> Outcome {
-    under_load(async |it, work, calls| {
-        let added = it.add(json!({ "client_secret": NEW })).await?;
-        ensure!(added.status == StatusCode::CREATED, "{}", added.body);
-        work.again(2, calls).await?;
-        it.swap(NEW, &[]).await?;
-        work.again(2, calls).await
-    })
-    .await
-}
-
-#[tokio::test]
-async fn no_request_fails_when_the_provider_takes_both_secrets_for_a_while() -> Outcome {
-    under_load(async |it, work, calls| {
-        it.swap(OLD, &[NEW]).await?;
-        work.again(1, calls).await?;
-        let added = it.add(json!({ "client_secret": NEW, "retire_others_after_hours": 1 })).await?;
-        ensure!(added.status == StatusCode::CREATED, "{}", added.body);
-        work.again(2, calls).await?;
-        it.swap(NEW, &[]).await?;
-        work.again(1, calls).await
-    })
-    .await
 }

@@ -15,6 +15,8 @@ mod change;
 #[cfg(test)]
 mod client_check;
 #[cfg(test)]
+mod client_rotation;
+#[cfg(test)]
 mod client_secrets;
 #[cfg(test)]
 mod client_settings;
