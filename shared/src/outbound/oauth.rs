@@ -259,7 +259,7 @@ fn reading(translated: &Result<(StatusCode, Map<String, Value>), OAuthHttpError>
             return Reading {
                 error: member("error").map(|error| known_error(error).to_owned()),
                 hint: member("error_description").and_then(Hint::recognise),
-                fault: answer.contains_key(UNUSABLE).then_some(Fault::NoAccessToken),
+                fault: None,
             };
         }
         Err(OAuthHttpError::Outbound(_)) => None,
