@@ -100,6 +100,7 @@ async fn a_completed_flow_has_its_credential_and_no_code(store: &dyn Store) -> H
     let expected = Flow {
         status: FlowStatus::Completed,
         parked: None,
+        inputs: None,
         exchange_until: None,
         completed_at: Some(now),
         credential: Some(credential.id.clone()),

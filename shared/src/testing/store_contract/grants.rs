@@ -107,6 +107,7 @@ async fn a_replacement_completes_the_flow_that_brought_it(store: &dyn Store) -> 
     let completed = Flow {
         status: FlowStatus::Completed,
         parked: None,
+        inputs: None,
         exchange_until: None,
         completed_at: Some(now),
         credential: Some(base.id.clone()),

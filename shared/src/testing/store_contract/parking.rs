@@ -111,7 +111,8 @@ async fn a_flow_is_not_changed_under_another_project(store: &dyn Store) -> Held 
 async fn a_flow_fails_with_its_problem(store: &dyn Store) -> Held {
     let flow = pending(store).await?;
     ensure!(store.fail_flow(&flow, FlowStatus::Pending, "access_denied", start()).await?, "the flow does not fail");
-    let expected = Flow { status: FlowStatus::Failed, problem: Some("access_denied".to_owned()), ..flow.clone() };
+    let problem = Some("access_denied".to_owned());
+    let expected = Flow { status: FlowStatus::Failed, problem, inputs: None, ..flow.clone() };
     ensure_eq!(reread(store, &flow).await?, expected, "the failed flow");
     Ok(())
 }
