@@ -13,6 +13,6 @@ pub mod refresh;
 pub mod secret;
 pub mod store;
 pub mod telemetry;
-#[cfg(feature = "testing")]
+#[cfg(any(test, feature = "testing"))]
 pub mod testing;
 pub mod vault;

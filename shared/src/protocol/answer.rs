@@ -22,12 +22,12 @@ pub(crate) fn is_of_type(content_type: Option<&str>, media_type: &str) -> bool {
     content_type.is_some_and(|text| essence(text).eq_ignore_ascii_case(media_type))
 }
 
-/// Whether an answer is a web page. JSON that is called HTML is JSON.
+/// Whether an answer is a web page. JSON that is called HTML is JSON, and nothing that is called HTML (Django) is nothing.
 pub(crate) fn is_page(content_type: Option<&str>, body: &[u8]) -> bool {
     let declared = ["text/html", "application/xhtml+xml"].iter().any(|html| is_of_type(content_type, html));
     let start = body.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(body).trim_ascii_start();
     let begins = |tag: &str| start.get(..tag.len()).is_some_and(|text| text.eq_ignore_ascii_case(tag.as_bytes()));
-    begins("<!doctype html") || begins("<html") || (declared && !start.starts_with(b"{"))
+    begins("<!doctype html") || begins("<html") || (declared && !start.is_empty() && !start.starts_with(b"{"))
 }
 
 /// Whether an answer with a status of success reports a failure: an `error` (or what stands at the given place) with

@@ -106,6 +106,8 @@ fn only_a_success_or_a_dead_token_is_proof() {
     for (status, content_type, body, verdict) in [
         (200, None, "", Verdict::Revoked),
         (204, None, "", Verdict::Revoked),
+        // Django calls nothing HTML.
+        (200, html, "", Verdict::Revoked),
         (200, json, r#"{"ok":true,"revoked":true}"#, Verdict::Revoked),
         (200, json, r#"{"ok":false,"error":"token_revoked"}"#, Verdict::Revoked),
         (400, json, r#"{"error":"invalid_token"}"#, Verdict::Revoked),
