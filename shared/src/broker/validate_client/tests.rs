@@ -217,6 +217,14 @@ fn what_is_wrong_is_named_by_pointer_and_code() {
             "undeclared_variable",
         ),
         (
+            json!({
+                "token_request": { "content_type": "application/xml", "body": "<t>{code}</t>" },
+                "refresh_request": { "body": { "a": "b" } }
+            }),
+            "/refresh_request/body",
+            "text_required",
+        ),
+        (
             json!({ "refresh_request": { "headers": { "X-A": "{nobody}" } } }),
             "/refresh_request/headers/X-A",
             "undeclared_variable",

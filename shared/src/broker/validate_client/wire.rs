@@ -7,7 +7,7 @@ use http::{HeaderName, HeaderValue};
 use super::endpoints::{Known, declared, unusable, unusable_in_url};
 use crate::broker::fields::{Fields, escape};
 use crate::model::client::ClientSettings;
-use crate::protocol::dialect::{BodyTemplate, RevocationDialect, TokenRequestDialect};
+use crate::protocol::dialect::{BodyTemplate, Finding, RevocationDialect, TokenRequestDialect};
 use crate::protocol::{authorization, template};
 
 /// The most entries of a map, and the longest name and value in one (bytes).
@@ -71,11 +71,18 @@ fn test_path(fields: &mut Fields, settings: &ClientSettings, path: &str) {
     }
 }
 
+/// What is wrong with a refresh's own part, or, when nothing is, with what it comes to over `token_request`: two halves
+/// that are good may not fit each other.
+fn refresh_findings(own: &TokenRequestDialect, settings: &ClientSettings) -> Vec<Finding> {
+    let findings = own.check_refresh();
+    if findings.is_empty() { settings.refresh_dialect().check_refresh() } else { findings }
+}
+
 fn dialects(fields: &mut Fields, settings: &ClientSettings) {
     let refresh = settings.refresh_request.as_ref();
     for (field, findings) in [
         ("token_request", settings.token_request.check()),
-        ("refresh_request", refresh.map(TokenRequestDialect::check_refresh).unwrap_or_default()),
+        ("refresh_request", refresh.map(|own| refresh_findings(own, settings)).unwrap_or_default()),
         ("token_response", settings.token_response.check()),
         ("revocation_request", settings.revocation_request.check()),
     ] {

@@ -190,7 +190,7 @@ impl ClientSettings {
 
     /// What a refresh looks like: as any token request, but for what was said of it. An empty query parameter or header
     /// drops the inherited one of its name. `grant_type` is not inherited: it is another grant. Whether the two fit each
-    /// other tells `check_merged` of the result.
+    /// other tells `check_refresh` of the result.
     pub fn refresh_dialect(&self) -> TokenRequestDialect {
         // RFC 6749 §6: a refresh says refresh_token, whatever the exchange of the code says.
         let base = TokenRequestDialect { grant_type: None, ..self.token_request.clone() };
@@ -263,6 +263,6 @@ mod tests {
     #[test]
     fn halves_of_a_refresh_that_do_not_fit_each_other_are_found_in_the_merged_one() {
         let merged = refresh(json!({"body": "a={code}"}), json!({"method": "GET"}));
-        assert_eq!(merged.check_merged().into_iter().map(|(at, ..)| at).collect::<Vec<_>>(), ["/body"]);
+        assert_eq!(merged.check_refresh().into_iter().map(|(at, ..)| at).collect::<Vec<_>>(), ["/body"]);
     }
 }

@@ -77,12 +77,6 @@ impl TokenRequestDialect {
         self.check_common(&reserved)
     }
 
-    /// Checks what a refresh comes to when `refresh_request` is laid over `token_request`: two halves that are good may not
-    /// fit each other.
-    pub fn check_merged(&self) -> Vec<Finding> {
-        self.check_refresh()
-    }
-
     fn check_common(&self, reserved: &[&str]) -> Vec<Finding> {
         let mut checks = Checks { findings: Vec::new(), reserved, names: &self.names };
         let in_query = self.method == Some(TokenMethod::Get);

@@ -214,7 +214,7 @@ fn a_providers_codes_stand_for_codes_of_the_standard() {
 #[test]
 fn two_halves_of_a_refresh_that_do_not_fit_each_other_are_found() {
     let merged = dialect(json!({"content_type": "json", "method": "GET", "body": "{\"a\":1}"}));
-    let found: Vec<_> = merged.check_merged().into_iter().map(|(at, code, _)| (at, code)).collect();
+    let found: Vec<_> = merged.check_refresh().into_iter().map(|(at, code, _)| (at, code)).collect();
     assert_eq!(found, [("/body".to_owned(), "no_body")]);
 }
 
