@@ -7,6 +7,7 @@ use grantkeeper::broker::receive_callback::{Callback, Returned};
 use grantkeeper::error::{BrowserRefusal, Error};
 use grantkeeper::inbound::openapi::{FailurePage, RefusalPage};
 use grantkeeper::inbound::{body, html};
+use grantkeeper::model::credential::CredentialStatus;
 use lambda_http::http::{HeaderMap, StatusCode};
 
 /// Receives the authorization response.
@@ -90,6 +91,13 @@ fn show(returned: Returned) -> Response {
             "You have signed in",
             "The application that sent you here now finishes the rest.",
             "You can close this page and go back to it.",
+            &[],
+        ),
+        Returned::Connected(credential) if credential.status == CredentialStatus::Suspended => html::message(
+            StatusCode::OK,
+            "Connected, and put aside",
+            &format!("The credential “{}” is kept, but not used yet. Its id is {}.", credential.name, credential.id),
+            "The application that sent you here can say why, and take it into use.",
             &[],
         ),
         Returned::Connected(credential) => html::message(

@@ -230,7 +230,7 @@ impl Broker {
     /// Stages the tokens and adds the credential that points at them, after `adjust` changed what is its own.
     ///
     /// # Errors
-    /// [`Error::Conflict`] `name_taken` when another call was quicker; the grant is ended then.
+    /// [`Error::Conflict`] `name_taken` when another call was quicker; what a password brought is ended then.
     pub(crate) async fn store_grant(
         &self,
         new: &NewGrant<'_>,
@@ -247,7 +247,11 @@ impl Broker {
             tracing::info!(credential = %credential.id, project = %credential.project, "credential made");
             return Ok(credential);
         }
-        self.end_grant_quietly(new, staged.tokens).await;
+        // What was imported is somebody's already, and a machine's token is whoever asks for the next one's: only what a
+        // person's password brought here, and nobody has now, is ended.
+        if new.grant == GrantType::Password {
+            self.end_grant_quietly(new, staged.tokens).await;
+        }
         Err(name_taken())
     }
 

@@ -128,6 +128,7 @@ impl Broker {
             advised(error, step, &asked.exchanges, &flow.requested_scopes, &facts)
         };
         let code = flow.grant == GrantType::AuthorizationCode;
+        let unknown = asked.unknown();
         let answer = match asked.answer {
             Answer::Tokens(answer) => *answer,
             Answer::GrantRefused => return Err(Failure::Final(advise(Error::GrantRejected))),
@@ -146,7 +147,7 @@ impl Broker {
                 return Err(Failure::NotSent(advise(error)));
             }
             Answer::Unknown => {
-                let error = advise(Error::ProviderUnavailable { what: "its answer was lost", retry_after: None });
+                let error = advise(unknown);
                 return Err(if code { Failure::Final(error) } else { Failure::NotSent(error) });
             }
         };

@@ -46,6 +46,7 @@ impl Broker {
         let secrets = self.engine().secrets_for(client, resolved, &inputs.secret).await?;
         let began = self.now();
         let asked = self.engine().ask(client, resolved, &secrets, &resolved.origins(), &presented).await?;
+        let unknown = asked.unknown();
         let outcome = match asked.answer {
             Answer::Tokens(answer) => Ok(*answer),
             Answer::GrantRefused => Err(Error::GrantRejected),
@@ -57,7 +58,7 @@ impl Broker {
             Answer::NotSent => {
                 Err(Error::ProviderUnavailable { what: "its token endpoint could not be reached", retry_after: None })
             }
-            Answer::Unknown => Err(Error::ProviderUnavailable { what: "its answer was lost", retry_after: None }),
+            Answer::Unknown => Err(unknown),
         };
         // Nothing is spent by these grants, so this may come before the tokens are stored.
         self.engine().note_success(client, asked.secret.as_ref()).await;

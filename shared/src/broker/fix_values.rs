@@ -50,6 +50,12 @@ impl Broker {
             for (key, code, detail) in self.check_addresses(&one.client, &one.fixed.shown) {
                 wrong.entry(pointer(&key, is_own(&key))).or_insert((code, detail));
             }
+            // A secret of the backend's goes to no host that the person names.
+            if !one.fixed.secret.is_empty() && one.leaves_a_host_open() {
+                let detail =
+                    "A secret is fixed here, and the person names the host that it would go to: fix that, too.";
+                wrong.entry("/variables".to_owned()).or_insert(("host_not_fixed", detail.to_owned()));
+            }
             // What no page asks must be there now, or no sign-in can ever succeed.
             for key in one.lacking(target.is_some()) {
                 if named {

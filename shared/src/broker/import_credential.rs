@@ -81,7 +81,7 @@ impl Broker {
         check_tokens(&mut fields, &import, renewable, now);
         check_extra(&mut fields, &extra);
         fields.scopes("/import/scopes", &scopes);
-        for (index, scope) in import.scopes.iter().flatten().enumerate() {
+        for (index, scope) in scopes.iter().enumerate() {
             check_scope(&mut fields, &format!("/import/scopes/{index}"), project, scope, true);
         }
         if let Some(account) = &new.account {
@@ -114,7 +114,7 @@ impl Broker {
         let tokens = imported(&grant, import, renewable, now);
         let adjust = |made| Credential { refreshable: renewable, refresh_expires_at, ..made };
         let stored = self.store_grant(&grant, head, tokens, adjust).await?;
-        Ok(if unknown_end { self.learn_expiry(&client, &resolved, stored).await } else { stored })
+        Ok(if unknown_end { self.learn_end(&client, &resolved, stored, false).await } else { stored })
     }
 }
 

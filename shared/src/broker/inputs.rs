@@ -152,7 +152,27 @@ impl Broker {
             self.check_endpoint(&mut fields, pointer, url);
         }
         fields.done()?;
+        self.require_addresses(client, &inputs.shown, pointer)?;
         Ok(resolved)
+    }
+}
+
+impl Broker {
+    /// Every other address that the values stand in, the API's among them: programs will go there.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] that names the variable.
+    pub(crate) fn require_addresses(
+        &self,
+        client: &Client,
+        shown: &BTreeMap<String, String>,
+        pointer: &str,
+    ) -> Result<()> {
+        let mut fields = Fields::default();
+        for (key, code, detail) in self.check_addresses(client, shown) {
+            fields.wrong(&format!("{pointer}/{}", escape(&key)), code, detail);
+        }
+        fields.done()
     }
 }
 

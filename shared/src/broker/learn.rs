@@ -42,10 +42,21 @@ impl Broker {
     /// Learns when the access token ends by introspection (RFC 7662), where the answer did not say. Best effort, after
     /// everything is stored.
     pub(crate) async fn learn_expiry(&self, client: &Client, resolved: &Resolved, stored: Credential) -> Credential {
+        self.learn_end(client, resolved, stored, true).await
+    }
+
+    /// As [`Broker::learn_expiry`], of a token that may be old.
+    pub(crate) async fn learn_end(
+        &self,
+        client: &Client,
+        resolved: &Resolved,
+        stored: Credential,
+        fresh: bool,
+    ) -> Credential {
         if resolved.introspection_endpoint.is_none() {
             return stored;
         }
-        match self.engine().introspect(client, resolved, &stored).await {
+        match self.engine().introspect(client, resolved, &stored, fresh).await {
             Ok(Some(learned)) => learned,
             Ok(None) => stored,
             Err(error) => {

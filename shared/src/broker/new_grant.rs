@@ -14,7 +14,7 @@ use crate::protocol::scope;
 use crate::protocol::token::TokenAnswer;
 use crate::refresh::commit::SCOPE_EXCEEDED;
 use crate::refresh::persist;
-use crate::refresh::suspended::{BY_OWNER, BY_SUPERUSER};
+use crate::refresh::suspended::{ACCOUNT_UNVERIFIED, BY_OWNER, BY_SUPERUSER};
 use crate::refresh::sweep::Work;
 use crate::secret::Secret;
 use crate::vault::Place;
@@ -152,7 +152,11 @@ impl NewGrant<'_> {
         let new = match stays {
             true => Credential {
                 status: CredentialStatus::Suspended,
-                status_reason: base.shown_reason().map(str::to_owned),
+                // What the new grant is put aside for stands behind it, for the time when it is lifted.
+                status_reason: base.shown_reason().map(|by| match &new.status_reason {
+                    Some(aside) => format!("{by}:{aside}"),
+                    None => by.to_owned(),
+                }),
                 suspended_from: Some(CredentialStatus::Active),
                 ..new
             },
@@ -163,7 +167,11 @@ impl NewGrant<'_> {
             external_id: base.external_id.clone(),
             projects: base.projects.clone(),
             account_kind: base.account_kind,
-            account: new.account.clone().or_else(|| base.account.clone()),
+            // An account that nobody could name is not taken for the one before, except to be compared with the next.
+            account: match self.aside {
+                Some(ACCOUNT_UNVERIFIED) => base.account.clone(),
+                _ => new.account.clone(),
+            },
             created_at: base.created_at,
             last_refreshed_at: base.last_refreshed_at,
             written_until,

@@ -13,6 +13,7 @@ use crate::model::credential::{Credential, CredentialKind};
 use crate::model::ids::{ClientId, CredentialId};
 use crate::model::project::Project;
 use crate::model::variable::{GivenValue, Implicit};
+use crate::protocol::template::{self, HostBinding};
 
 /// The most clients that a session may name.
 const MAX_CLIENTS: usize = 50;
@@ -208,6 +209,23 @@ impl Broker {
 }
 
 impl Offered {
+    /// Whether the person will name the host of an endpoint that takes secrets.
+    pub(super) fn leaves_a_host_open(&self) -> bool {
+        let settings = &self.client.settings;
+        let named_by_person = |key: &str| {
+            let variable = settings.variables.iter().find(|variable| variable.key == key);
+            !self.fixed.shown.contains_key(key)
+                && variable.is_some_and(|variable| variable.is_asked() && variable.choices.is_empty())
+        };
+        let endpoints = [
+            settings.token_endpoint.as_deref(),
+            settings.refresh_request.as_ref().and_then(|request| request.url.as_deref()),
+            settings.revocation_endpoint.as_deref(),
+            settings.introspection_endpoint.as_deref(),
+        ];
+        endpoints.into_iter().flatten().any(|url| template::host_binding(url, &named_by_person) == HostBinding::Open)
+    }
+
     fn new(client: Arc<Client>, scopes: Option<Vec<String>>, given: BTreeMap<String, GivenValue>, named: bool) -> Self {
         Self { client, scopes, grants: Vec::new(), fixed: Inputs::default(), given, named }
     }

@@ -134,6 +134,7 @@ impl Broker {
     /// # Errors
     /// [`Error::Invalid`], and everything is as it was; [`Error::RefreshedTooOften`].
     pub(crate) async fn replace_raw(&self, mut base: Credential, change: &RawChange) -> Result<Credential> {
+        let owner = base.owner.clone();
         for _ in 0..ROUNDS {
             let now = self.now();
             let old = self.open_raw(&base, Prefetched::Nothing).await?;
@@ -168,6 +169,9 @@ impl Broker {
                 Replacement::Changed | Replacement::Lost => {
                     base = self.store().find_credential(&base.project, &base.id).await?.ok_or(Error::NotFound)?;
                     super::credential_value::check_usable(&base)?;
+                    if base.owner != owner {
+                        return Err(super::find_credential::not_the_owner());
+                    }
                 }
             }
         }

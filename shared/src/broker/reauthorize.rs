@@ -16,6 +16,7 @@ use crate::protocol::token::TokenAnswer;
 use crate::refresh::ask::bound_elsewhere;
 use crate::refresh::persist;
 use crate::refresh::suspended::ACCOUNT_UNVERIFIED;
+use crate::secret::Secret;
 use crate::store::Replacement;
 use crate::vault::{Place, Prefetched};
 
@@ -110,27 +111,36 @@ impl Broker {
             }
         }
         let tokens = new.tokens(answer, base.generation + 1, self.now());
+        let current = Current::of(&tokens.0);
         let (stored, replaced) = self.replace_over(Some(flow), &new, base, tokens).await?;
-        self.end_replaced(&new, &replaced, &stored).await;
+        // As long as nobody knows whose the new grant is, the old one is not ended for it.
+        if new.aside.is_none() {
+            self.end_replaced(&new, &replaced, &current, false).await;
+        }
         tracing::info!(credential = %stored.id, generation = stored.generation, "the grant was replaced");
         Ok(stored)
     }
 
     /// Ends what was replaced: the token set that the credential had at that moment, and one that a dead worker received.
-    async fn end_replaced(&self, new: &NewGrant<'_>, replaced: &Credential, stored: &Credential) {
+    /// `only_lasting`: a token set without a refresh token is left to its end.
+    pub(crate) async fn end_replaced(
+        &self,
+        new: &NewGrant<'_>,
+        replaced: &Credential,
+        current: &Current,
+        only_lasting: bool,
+    ) {
         // Servers that keep one grant per person and client would end the new one with the old.
         if !new.client.settings.revocation_request.revokes_replaced() {
             return;
         }
         let place = Place::new(replaced.project.as_str(), replaced.id.as_str());
-        let current = self.open_tokens(stored).await.ok();
         let orphan = replaced.intent.as_ref().map(|intent| intent.attempt.as_str());
         for pointer in [Some(replaced.cur.as_str()), orphan].into_iter().flatten() {
             let Ok(document) = self.vault().open(&place, pointer, Prefetched::Nothing).await else { continue };
             let Some(old) = TokenSet::from_document(&document) else { continue };
-            let same =
-                old.refresh_token.as_ref().zip(current.as_ref().and_then(|tokens| tokens.refresh_token.as_ref()));
-            if same.is_some_and(|(old, new)| new.matches(old.expose().as_bytes())) {
+            // Where a server gives the same token again, the new grant is the old one.
+            if current.has(&old) || (only_lasting && old.refresh_token.is_none()) {
                 continue;
             }
             let of_old = NewGrant {
@@ -147,22 +157,12 @@ impl Broker {
         }
     }
 
-    /// Stages a new token set and commits it over the credential as it is then.
+    /// Stages a new token set and commits it over the credential as it is then. Also answers with the credential as it was
+    /// right before.
     ///
     /// # Errors
     /// [`Error::Revoked`], [`Error::Conflict`] when the credential keeps changing.
-    pub(crate) async fn replace(
-        &self,
-        flow: Option<&Flow>,
-        new: &NewGrant<'_>,
-        base: &Credential,
-        tokens: (TokenSet, Schedule),
-    ) -> Result<Credential> {
-        Ok(self.replace_over(flow, new, base, tokens).await?.0)
-    }
-
-    /// As [`Broker::replace`], with the credential as it was right before.
-    async fn replace_over(
+    pub(crate) async fn replace_over(
         &self,
         flow: Option<&Flow>,
         new: &NewGrant<'_>,
@@ -204,5 +204,24 @@ pub(crate) fn flow_lost() -> Error {
         code: "flow_failed",
         detail: "The flow was ended by another call while its code was exchanged.".to_owned(),
         advice: &["Open a new connect session, or send the person to the same connect link again."],
+    }
+}
+
+/// The tokens that a credential has now.
+pub(crate) struct Current {
+    access_token: Secret<String>,
+    refresh_token: Option<Secret<String>>,
+}
+
+impl Current {
+    /// Those of a token set.
+    pub(crate) fn of(tokens: &TokenSet) -> Self {
+        Self { access_token: tokens.access_token.clone(), refresh_token: tokens.refresh_token.clone() }
+    }
+
+    fn has(&self, old: &TokenSet) -> bool {
+        let same = |new: &Secret<String>, old: &Secret<String>| new.matches(old.expose().as_bytes());
+        let refresh = self.refresh_token.as_ref().zip(old.refresh_token.as_ref());
+        refresh.is_some_and(|(new, old)| same(new, old)) || same(&self.access_token, &old.access_token)
     }
 }

@@ -8,11 +8,14 @@ use super::Broker;
 use super::create_by_grant::check_policy;
 use super::inputs::{Inputs, implicit};
 use super::new_grant::{NewGrant, only_tokens};
+use super::reauthorize::Current;
 use crate::error::{Error, Result};
-use crate::model::client::{Client, ClientStatus, CredentialsFrom};
+use crate::model::client::{Client, ClientStatus, CredentialsFrom, GrantType};
 use crate::model::credential::{Credential, CredentialStatus};
 use crate::model::token_set::TokenSet;
 use crate::model::variable::{GivenValue, VariableSource, Visibility};
+use crate::protocol::token::TokenAnswer;
+use crate::refresh::ask::bound_elsewhere;
 use crate::refresh::{FUNCTION_TIMEOUT_SECONDS, persist};
 use crate::secret::Secret;
 use crate::store::{AcquireRefresh, Attempted, CommitRefresh, ReleaseRefresh};
@@ -49,6 +52,16 @@ impl Broker {
         let mut inputs = self.accept_grant_inputs(&client, base.grant, given, username, password)?;
         keep_answered(&client, &base, &old, &mut inputs);
         let resolved = self.resolve_inputs(&client, &inputs, "/variables")?;
+        // What is kept goes nowhere but to the origins that it was entered for (SECURITY.md 24).
+        let kept = |key: &String| {
+            old.inputs
+                .get(key)
+                .zip(inputs.secret.get(key))
+                .is_some_and(|(old, new)| new.matches(old.expose().as_bytes()))
+        };
+        if old.inputs.keys().any(kept) && !resolved.origins_are_within(&base.bound_origin) {
+            return Err(bound_elsewhere());
+        }
 
         let fetched = self.fetch_tokens(&client, &resolved, &inputs, base.grant, &base.requested_scopes).await?;
         let answer = match fetched.outcome {
@@ -60,6 +73,10 @@ impl Broker {
             }
         };
         let says_its_end = answer.expires_in.is_some();
+        let account = match base.grant {
+            GrantType::Password => self.ask_account(&client, &resolved, &inputs, &answer.access_token).await,
+            _ => None,
+        };
         let new = NewGrant {
             project: &base.project,
             owner: &base.owner,
@@ -68,38 +85,45 @@ impl Broker {
             requested_scopes: &base.requested_scopes,
             inputs,
             bound_origin: resolved.origins(),
-            account: base.account.clone(),
+            account,
             extra: old.extra.clone(),
             aside: None,
         };
-        let tokens = new.tokens(answer, base.generation + 1, self.now());
-        let stored = self.replace(None, &new, &base, tokens).await?;
+        let received = only_tokens(answer.access_token.clone(), answer.refresh_token.clone(), resolved.origins());
+        let stored = match self.replace_for_owner(&new, &base, answer).await {
+            Ok(stored) => stored,
+            // When the store does not answer, the tokens may be the credential's by now.
+            Err(error @ Error::Dependency(_)) => return Err(error),
+            Err(error) => {
+                if received.refresh_token.is_some() {
+                    self.end_grant_quietly(&new, received).await;
+                }
+                return Err(error);
+            }
+        };
         self.engine().record(&stored, stored.fence, "replace", fetched.began, &fetched.exchanges, None).await;
-        self.end_outdated(&new, &base, old).await;
         tracing::info!(credential = %stored.id, generation = stored.generation, "what the owner gave was replaced");
         Ok(if says_its_end { stored } else { self.learn_expiry(&client, &resolved, stored).await })
     }
 
-    /// Ends the grant that was replaced, where it would outlive its access token: programs may still hold that one.
-    async fn end_outdated(&self, new: &NewGrant<'_>, base: &Credential, old: TokenSet) {
-        if old.refresh_token.is_none() || !new.client.settings.revocation_request.revokes_replaced() {
-            return;
+    /// Commits the new grant over the old one, which is ended where it would outlive its access token: programs may still
+    /// hold that one.
+    async fn replace_for_owner(
+        &self,
+        new: &NewGrant<'_>,
+        base: &Credential,
+        answer: TokenAnswer,
+    ) -> Result<Credential> {
+        if let (Some(known), Some(brought)) = (&base.account, &new.account)
+            && known.subject != brought.subject
+        {
+            return Err(Error::AccountMismatch);
         }
-        // The same client now has the new secret.
-        let same_client = base.variables.get("client_id") == new.inputs.shown.get("client_id");
-        let inputs = if same_client { new.inputs.secret.clone() } else { old.inputs.clone() };
-        let outdated = TokenSet {
-            inputs: inputs.clone(),
-            ..only_tokens(old.access_token, old.refresh_token, base.bound_origin.clone())
-        };
-        let of_old = NewGrant {
-            inputs: Inputs { shown: base.variables.clone(), secret: inputs },
-            bound_origin: base.bound_origin.clone(),
-            account: base.account.clone(),
-            extra: Default::default(),
-            ..*new
-        };
-        self.end_grant_quietly(&of_old, outdated).await;
+        let tokens = new.tokens(answer, base.generation + 1, self.now());
+        let current = Current::of(&tokens.0);
+        let (stored, replaced) = self.replace_over(None, new, base, tokens).await?;
+        self.end_replaced(new, &replaced, &current, true).await;
+        Ok(stored)
     }
 
     /// Puts a new client secret of the owner's beside tokens that only consent can replace. A refresh would try it, and
@@ -217,6 +241,8 @@ fn kept(client: &Client, base: &Credential, old: &TokenSet) -> BTreeMap<String, 
         implicit
             || variables.into_iter().any(|variable| {
                 variable.key == *key
+                    // What became no secret meanwhile was one when it was given: it is not shown unasked.
+                    && variable.secret == old.inputs.contains_key(key)
                     && variable.source == VariableSource::Person
                     && variable.visibility != Visibility::Fixed
             })

@@ -8,7 +8,8 @@ use crate::clock::Timestamp;
 use crate::error::{Error, Result};
 use crate::model::credential::{Credential, CredentialStatus};
 use crate::model::principal::Role;
-use crate::refresh::suspended::{BY_OWNER, BY_SUPERUSER};
+use crate::refresh::commit::{SCOPE_EXCEEDED, UNUSABLE_TOKEN_TYPE};
+use crate::refresh::suspended::{ACCOUNT_UNVERIFIED, BY_OWNER, BY_SUPERUSER};
 use crate::store::{Attempted, StatusChange};
 
 /// How often a change is tried while the credential changes under it.
@@ -63,7 +64,10 @@ fn suspend(base: &Credential, superuser: bool) -> Option<StatusChange> {
     let by = if superuser { BY_SUPERUSER } else { BY_OWNER };
     // Behind the reason stands the one to go on with; of a suspension it is known already.
     let before = match already {
-        true => base.status_reason.as_deref().and_then(|reason| Some(reason.split_once(':')?.1)),
+        true => base.status_reason.as_deref().and_then(|reason| match reason.split_once(':') {
+            Some((_, behind)) => Some(behind),
+            None => is_quarantine(reason).then_some(reason),
+        }),
         false => base.status_reason.as_deref(),
     };
     Some(StatusChange {
@@ -78,6 +82,11 @@ fn suspend(base: &Credential, superuser: bool) -> Option<StatusChange> {
     })
 }
 
+/// Whether a suspension for this reason is for its owner to judge.
+fn is_quarantine(reason: &str) -> bool {
+    [SCOPE_EXCEEDED, ACCOUNT_UNVERIFIED, UNUSABLE_TOKEN_TYPE].contains(&reason)
+}
+
 /// `None`: it is not suspended.
 fn lift(base: &Credential, superuser: bool, now: Timestamp) -> Result<Option<StatusChange>> {
     if base.status != CredentialStatus::Suspended {
@@ -89,12 +98,18 @@ fn lift(base: &Credential, superuser: bool, now: Timestamp) -> Result<Option<Sta
             detail: "A superuser suspended this credential, and only a superuser lifts that.".to_owned(),
         });
     }
-    let status = base.suspended_from.unwrap_or(CredentialStatus::Active);
+    let behind = base.status_reason.as_deref().and_then(|reason| Some(reason.split_once(':')?.1));
+    // Who lifts a suspension does not accept what it was put aside for before, or while.
+    let aside = behind.is_some_and(is_quarantine);
+    let status = match aside {
+        true => CredentialStatus::Suspended,
+        false => base.suspended_from.unwrap_or(CredentialStatus::Active),
+    };
     let resumed = Credential { status, ..base.clone() };
     Ok(Some(StatusChange {
         status,
-        status_reason: base.status_reason.as_deref().and_then(|reason| Some(reason.split_once(':')?.1.to_owned())),
-        suspended_from: None,
+        status_reason: behind.map(str::to_owned),
+        suspended_from: if aside { Some(CredentialStatus::Active) } else { None },
         fails: base.fails,
         next_due: resumed.may_refresh().then(|| due_again(base, now)).flatten(),
         evidence: None,

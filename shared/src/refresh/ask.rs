@@ -90,6 +90,19 @@ pub(crate) struct Asked {
     pub(crate) secret: Option<String>,
 }
 
+impl Asked {
+    /// What an unknown outcome means where nothing more can be done about it: an answer that is no token answer, or none.
+    pub(crate) fn unknown(&self) -> Error {
+        let answered = self.exchanges.last().and_then(|exchange| exchange.status);
+        match answered {
+            Some(200..=299) => {
+                Error::ProviderMisbehaved("the token endpoint answered something that is not a token answer")
+            }
+            _ => Error::ProviderUnavailable { what: "its answer was lost", retry_after: None },
+        }
+    }
+}
+
 impl KnownSecret {
     pub(crate) fn value(&self) -> &Secret<String> {
         &self.value

@@ -194,15 +194,17 @@ impl Engine {
                 tracing::info!(credential = %newer.id, generation = newer.generation, "refreshed");
                 Ok(Step::Refreshed(newer))
             }
+            // Another grant took the place of this one: what its last refresh brought is nobody's.
+            Attempted::Refused(Some(other)) if other.granted_at != held.granted_at => {
+                self.end_late(held, &acquire.attempt).await;
+                Ok(Step::Busy(other))
+            }
             // The staged version stays in the vault: it is the journal of what was received and not committed.
             Attempted::Refused(Some(other)) if other.status == CredentialStatus::Suspended => Err(suspended(&other)),
             // The owner disconnected it meanwhile. Whoever ends the grant finds what was staged and ends that, too.
             Attempted::Refused(Some(other)) if other.is_ended() => Err(Error::Revoked),
             Attempted::Refused(Some(other)) => {
                 tracing::warn!(credential = %held.id, base = held.generation, attempt = %acquire.attempt, "a late refresh was not committed");
-                if other.granted_at != held.granted_at {
-                    self.end_late(held, &acquire.attempt).await;
-                }
                 Ok(Step::Busy(other))
             }
             Attempted::Refused(None) => Err(Error::NotFound),

@@ -11,7 +11,8 @@ use crate::protocol::introspection;
 use crate::vault::{Place, Prefetched};
 
 impl Engine {
-    /// Asks when the access token of a credential ends, and notes it. `None`: the server does not say.
+    /// Asks when the access token of a credential ends, and notes it. `None`: the server does not say. `fresh`: it was
+    /// issued just now, so that what is left is the life of every other one, too.
     ///
     /// # Errors
     /// When the store or the vault does not answer.
@@ -20,6 +21,7 @@ impl Engine {
         client: &Client,
         resolved: &Resolved,
         stored: &Credential,
+        fresh: bool,
     ) -> Result<Option<Credential>> {
         let Some(endpoint) = &resolved.introspection_endpoint else { return Ok(None) };
         let may_tell = may_tell(client, client.settings.introspection_endpoint.as_deref());
@@ -47,7 +49,7 @@ impl Engine {
         };
         let schedule = Schedule::plan(now, Some(left.into()), &client.lifetimes(Some(left)), stored.refreshable);
         let learned = Credential {
-            learned_lifetime: Some(left),
+            learned_lifetime: if fresh { Some(left) } else { stored.learned_lifetime },
             at_exp: schedule.at_exp,
             refresh_after: schedule.refresh_after,
             ..stored.clone()

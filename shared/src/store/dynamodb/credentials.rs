@@ -126,6 +126,11 @@ impl DynamoDbStore {
         // What has ended may have freed its name, and takes none any more.
         let mut condition =
             "#name = :old_name AND #owner = :old_owner AND NOT (#status IN (:revoking, :revoked))".to_owned();
+        if changed.contains(&"variables") {
+            // A grant that came meanwhile brought variables of its own.
+            condition.push_str(" AND #gen = :gen_before");
+            change.values.insert(":gen_before".to_owned(), super::refresh::generation(old.generation));
+        }
         if changed.contains(&"projects") {
             condition.push_str(&format!(" AND {}", still_shared(old, &mut change)?));
         }
