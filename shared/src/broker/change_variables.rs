@@ -44,7 +44,6 @@ impl Broker {
         let before = client.resolve(&old.variables, &secret);
         let before = before.map_or_else(|_| old.bound_origin.clone(), |resolved| resolved.origins());
         let resolved = client.resolve(&new, &secret).map_err(|error| unresolved(&error, "/variables"))?;
-        self.require_addresses(&client, &new, "/variables")?;
         if resolved.origins() != before {
             return Err(Error::Conflict {
                 code: "origin_would_change",
@@ -56,6 +55,7 @@ impl Broker {
                 ],
             });
         }
+        self.require_addresses(&client, &new, "/variables")?;
         Ok(new)
     }
 }

@@ -61,10 +61,12 @@ async fn more_than_was_asked_at_a_refresh_is_committed_and_not_served_until_it_i
     assert_put_aside(&it.token(json!({})).await?, json!(["admin", "billing"]));
     it.world.advance(Duration::seconds(2881));
     assert_eq!((it.world.stack.broker.tick().await?, it.refreshes()), (0, 1));
-    // A superuser who suspends it as well takes the acceptance out of the owner's hands.
+    // A superuser who suspends it as well takes the acceptance out of the owner's hands, and does not accept by lifting it.
     it.root().patch(&it.path(), json!({ "suspended": true })).await?;
     assert_refused(&it.patch(json!({ "suspended": false })).await?, StatusCode::FORBIDDEN, "suspended_by_superuser");
     it.root().patch(&it.path(), json!({ "suspended": false })).await?;
+    assert_put_aside(&it.token(json!({})).await?, json!(["admin", "billing"]));
+    it.patch(json!({ "suspended": false })).await?;
     let token = it.token(json!({})).await?;
     assert_eq!((token.status, &token.body["generation"]), (StatusCode::OK, &json!(2)), "{}", token.body);
     assert!(it.works(&token).await?);
