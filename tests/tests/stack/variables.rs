@@ -111,6 +111,46 @@ async fn a_hostile_value_that_is_typed_is_refused_by_its_label_and_nothing_is_se
 }
 
 #[tokio::test]
+async fn a_hostile_value_is_refused_at_every_door_also_where_only_programs_would_go() -> Outcome {
+    let world = World::new().await?;
+    let patch = json!({
+        "grant_types": ["authorization_code", "refresh_token", "client_credentials"],
+        "variables": [{ "key": "host", "default": "safe" }, { "key": "part", "default": "safe" }],
+        "api_base_url": "https://{host}.api.example.com/of/{part}",
+        "test_request": { "path": "/v1/{part}" },
+    });
+    let client = shaped(&world, at_sandbox("doors"), patch).await?;
+    let made = |variables: Value| json!({ "name": "m", "owner": "ada", "client": client, "grant_type": "client_credentials", "variables": variables });
+    let imported = |variables: Value| {
+        let import = json!({ "access_token": "imported-access-token" });
+        json!({ "name": "i", "owner": "ada", "client": client, "import": import, "variables": variables })
+    };
+    let ada = world.platform().acting_for("ada");
+    for key in ["host", "part"] {
+        for value in HOSTILE {
+            for body in [made(json!({ key: value })), imported(json!({ key: value }))] {
+                let refused = ada.post("/v1/credentials", body).await?;
+                assert_eq!(refused.status, StatusCode::UNPROCESSABLE_ENTITY, "{value:?}: {}", refused.body);
+                assert_eq!(refused.text("/errors/0/pointer"), format!("/variables/{key}"), "{value:?}");
+            }
+        }
+    }
+    assert_eq!(world.token_requests().len(), 0, "nothing was sent");
+    let stored = ada.post("/v1/credentials", made(json!({}))).await?;
+    assert_eq!(stored.status, StatusCode::CREATED, "{}", stored.body);
+    let path = format!("/v1/credentials/{}", stored.text("/id"));
+    for (key, value) in [("host", "evil.com/"), ("part", ".."), ("host", "a@evil"), ("part", "x\\")] {
+        let change = json!({ "variables": { key: value } });
+        assert_eq!(ada.patch(&path, change.clone()).await?.status, StatusCode::UNPROCESSABLE_ENTITY, "{value}");
+        let body = Some(("application/json", change.to_string()));
+        let put = ada.send(http::Method::PUT, &format!("{path}/value"), body).await?;
+        assert_eq!(put.status, StatusCode::UNPROCESSABLE_ENTITY, "{value}: {}", put.body);
+    }
+    assert_eq!(world.token_requests().len(), 1, "only the one that was right");
+    Ok(())
+}
+
+#[tokio::test]
 async fn an_address_that_may_not_be_reached_is_refused_before_the_browser_is_sent_away() -> Outcome {
     let world = World::new().await?;
     let patch = json!({
