@@ -48,8 +48,7 @@ impl Broker {
                         before = ?base.status, "credential disconnected"
                     );
                     if leased.is_none() {
-                        let (credential, project) = (ending.id.clone(), ending.project.clone());
-                        self.enqueue_again(Work { credential, project, generation: ending.generation }).await;
+                        self.enqueue_again(Work::from(&*ending)).await;
                     }
                     return Ok(*ending);
                 }

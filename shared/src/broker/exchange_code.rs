@@ -15,11 +15,10 @@ use crate::model::client::{Client, GrantType, Resolved};
 use crate::model::credential::{Account, Credential};
 use crate::model::flow::{Flow, FlowStatus};
 use crate::model::ids::CredentialId;
-use crate::model::token_set::TokenSet;
 use crate::outbound::{Limits, OutboundRequest};
 use crate::protocol::id_token::{self, Expected};
 use crate::protocol::token::TokenAnswer;
-use crate::refresh::ask::{Answer, Grant, KnownSecret};
+use crate::refresh::ask::{Grant, KnownSecret, Presented};
 use crate::refresh::diagnose::{Facts, advised, step_of};
 use crate::refresh::{FUNCTION_TIMEOUT_SECONDS, persist};
 use crate::store::Completion;
@@ -41,8 +40,8 @@ struct Claimed<'a> {
     secrets: Vec<KnownSecret>,
     /// The issuer's keys, when an ID token is to be verified with them.
     keys: Option<JwkSet>,
-    /// The credential whose grant is replaced, and what it has.
-    target: Option<(Credential, TokenSet)>,
+    /// The credential whose grant is replaced.
+    target: Option<Credential>,
 }
 
 impl Broker {
@@ -86,7 +85,16 @@ impl Broker {
         if !self.store().claim_exchange(flow, until, now).await? {
             return Err(in_progress());
         }
-        let claimed = Claimed { flow, client: &client, parked, inputs, resolved, secrets, keys, target };
+        let claimed = Claimed {
+            flow,
+            client: &client,
+            parked,
+            inputs,
+            resolved,
+            secrets,
+            keys,
+            target: target.map(|(base, _)| base),
+        };
         match self.redeem(&claimed, begun).await {
             Ok(credential) => Ok(credential),
             // Why it failed is what the caller must know, also where the flow cannot be told.
@@ -127,30 +135,13 @@ impl Broker {
             let facts = Facts::of_code(client, resolved, &flow.redirect_uri, flow.pkce);
             advised(error, step, &asked.exchanges, &flow.requested_scopes, &facts)
         };
-        let code = flow.grant == GrantType::AuthorizationCode;
-        let unknown = asked.unknown();
-        let answer = match asked.answer {
-            Answer::Tokens(answer) => *answer,
-            Answer::GrantRefused => return Err(Failure::Final(advise(Error::GrantRejected))),
-            Answer::ClientRefused { error, status } => {
-                return Err(Failure::Final(advise(Error::ClientRejected { error, status: Some(status) })));
-            }
-            Answer::Misbehaved(what) => return Err(Failure::Final(advise(Error::ProviderMisbehaved(what)))),
-            // Documented as not processed: the code is still good.
-            Answer::Later { retry_after } => {
-                let error = Error::ProviderUnavailable { what: "it asked to come again later", retry_after };
-                return Err(Failure::NotSent(advise(error)));
-            }
-            Answer::NotSent => {
-                let error =
-                    Error::ProviderUnavailable { what: "its token endpoint could not be reached", retry_after: None };
-                return Err(Failure::NotSent(advise(error)));
-            }
-            Answer::Unknown => {
-                let error = advise(unknown);
-                return Err(if code { Failure::Final(error) } else { Failure::NotSent(error) });
-            }
-        };
+        let answer = asked.answer.tokens(&asked.exchanges).map_err(|(error, presented)| {
+            // A code is spent by its use; the other grants can be presented again whenever they were not refused.
+            let code = flow.grant == GrantType::AuthorizationCode;
+            let again = presented == Presented::Unused || (presented == Presented::Unknown && !code);
+            let error = advise(error);
+            if again { Failure::NotSent(error) } else { Failure::Final(error) }
+        })?;
         let says_its_end = answer.expires_in.is_some();
         // Tokens are not used or stored before the ID token that came with them was verified.
         let account = match self.verify_id_token(claimed, &resolved.client_id, &answer).await {
@@ -178,7 +169,7 @@ impl Broker {
         let stored = match (account, &claimed.target) {
             (Err(error), _) => Err(error),
             (Ok(_), None) => self.store_credential(flow, &new, answer).await,
-            (Ok(_), Some((base, _))) => self.replace_in_place(flow, &new, base, answer).await,
+            (Ok(_), Some(base)) => self.replace_in_place(flow, &new, base, answer).await,
         };
         let stored = match stored {
             Ok(stored) => stored,

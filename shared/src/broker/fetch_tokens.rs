@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::model::client::{Client, GrantType, Resolved};
 use crate::protocol::exchange::Exchange;
 use crate::protocol::token::TokenAnswer;
-use crate::refresh::ask::{Answer, Grant};
+use crate::refresh::ask::Grant;
 use crate::refresh::diagnose::{Facts, advised, step_of};
 
 /// What came of a fetch.
@@ -46,20 +46,7 @@ impl Broker {
         let secrets = self.engine().secrets_for(client, resolved, &inputs.secret).await?;
         let began = self.now();
         let asked = self.engine().ask(client, resolved, &secrets, &resolved.origins(), &presented).await?;
-        let unknown = asked.unknown();
-        let outcome = match asked.answer {
-            Answer::Tokens(answer) => Ok(*answer),
-            Answer::GrantRefused => Err(Error::GrantRejected),
-            Answer::ClientRefused { error, status } => Err(Error::ClientRejected { error, status: Some(status) }),
-            Answer::Misbehaved(what) => Err(Error::ProviderMisbehaved(what)),
-            Answer::Later { retry_after } => {
-                Err(Error::ProviderUnavailable { what: "it asked to come again later", retry_after })
-            }
-            Answer::NotSent => {
-                Err(Error::ProviderUnavailable { what: "its token endpoint could not be reached", retry_after: None })
-            }
-            Answer::Unknown => Err(unknown),
-        };
+        let outcome = asked.answer.tokens(&asked.exchanges).map_err(|(error, _)| error);
         // Nothing is spent by these grants, so this may come before the tokens are stored.
         self.engine().note_success(client, asked.secret.as_ref()).await;
         let facts = Facts::of(client, resolved);

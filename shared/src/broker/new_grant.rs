@@ -50,18 +50,12 @@ pub(crate) struct Staged {
 impl NewGrant<'_> {
     /// The token set of an answer.
     pub(crate) fn tokens(&self, answer: TokenAnswer, generation: u64, now: Timestamp) -> (TokenSet, Schedule) {
-        let mut inputs = self.inputs.secret.clone();
         let refresh_token = answer.refresh_token.filter(|_| self.grant != GrantType::ClientCredentials);
-        if refresh_token.is_some() {
-            // With a refresh token the password is no longer needed.
-            inputs.remove("username");
-            inputs.remove("password");
-        }
         let refreshable = refresh_token.is_some() || self.grant != GrantType::AuthorizationCode;
         let schedule = Schedule::plan(now, answer.expires_in, &self.client.lifetimes(None), refreshable);
         let mut extra = self.extra.clone();
         extra.extend(answer.extra);
-        let tokens = TokenSet {
+        let mut tokens = TokenSet {
             access_token: answer.access_token,
             refresh_token,
             token_type: answer.token_type,
@@ -71,8 +65,9 @@ impl NewGrant<'_> {
             generation,
             bound_origin: self.bound_origin.clone(),
             extra,
-            inputs,
+            inputs: self.inputs.secret.clone(),
         };
+        tokens.forget_password();
         (tokens, schedule)
     }
 
@@ -219,7 +214,7 @@ impl Broker {
         let staged = Staged { tokens, schedule, pointer: String::new(), attempt: String::new() };
         let like = grant.credential(CredentialId::generate(), String::new(), &staged, self.now());
         let apart = self.engine().keep_apart(&like, staged.tokens).await?;
-        self.enqueue(Work { credential: apart.id, project: apart.project, generation: apart.generation }).await;
+        self.enqueue(Work::from(&apart)).await;
         Ok(())
     }
 

@@ -10,6 +10,7 @@ use utoipa::ToSchema;
 use super::Broker;
 use super::access::Caller;
 use super::delivery::{Delivery, deliver};
+use super::find_credential::not_the_owner;
 use super::raw_credential::RawDelivery;
 use crate::error::{Error, Result};
 use crate::model::client::Client;
@@ -108,7 +109,7 @@ impl Broker {
             Need::Serve => (credential, prefetched, None),
             Need::ServeShort => (credential, prefetched, Some("min_ttl_unreachable")),
             Need::ServeAndRefresh => {
-                self.enqueue(work(&credential)).await;
+                self.enqueue(Work::from(&credential)).await;
                 (credential, prefetched, None)
             }
             Need::Refresh { alive } => match self.refresh_first(&client, &credential, begun).await {
@@ -162,16 +163,6 @@ impl Broker {
         found.filter(|(credential, _)| !credential.detached).ok_or(Error::NotFound)
     }
 
-    /// A credential that programs of a project may use: its own, or one that is shared with it.
-    pub(super) async fn usable_credential(&self, project: &ProjectId, id: &str) -> Result<Credential> {
-        let id = CredentialId::parse(id).map_err(|_| Error::NotFound)?;
-        let found = match self.store().find_credential(project, &id).await? {
-            Some(own) => Some(own),
-            None => self.store().find_shared_credential(project, &id).await?,
-        };
-        found.filter(|credential| !credential.detached).ok_or(Error::NotFound)
-    }
-
     /// The client that a credential was made with. Without it the credential cannot be used.
     pub(crate) async fn client_of_credential(&self, credential: &Credential) -> Result<Arc<Client>> {
         let client = credential.client.as_ref().ok_or_else(|| Error::Conflict {
@@ -197,7 +188,7 @@ impl Broker {
     ) -> Result<Credential> {
         if begun.elapsed() >= START_WITHIN {
             // Too late for this call: the queue does it, and the next call finds it done.
-            self.enqueue(work(credential)).await;
+            self.enqueue(Work::from(credential)).await;
         }
         self.refresh_now(client, credential, Reason::Due, begun).await
     }
@@ -269,18 +260,6 @@ fn may_read(caller: &Caller, credential: &Credential) -> Result<()> {
 pub(super) fn may_use(caller: &Caller, credential: &Credential) -> Result<()> {
     let other = caller.user.as_ref().is_some_and(|user| *user != credential.owner);
     if caller.key.role == Role::Platform && other { Err(not_the_owner()) } else { Ok(()) }
-}
-
-fn not_the_owner() -> Error {
-    Error::Forbidden {
-        code: "not_the_owner",
-        detail: "A platform key does this only for the credential's owner.".to_owned(),
-    }
-}
-
-fn work(credential: &Credential) -> Work {
-    let (credential, project, generation) = (credential.id.clone(), credential.project.clone(), credential.generation);
-    Work { credential, project, generation }
 }
 
 /// Fewer scopes are granted than were asked. Everything else that there is to warn of is more urgent.

@@ -89,7 +89,7 @@ impl Broker {
         if ![401, 403].contains(&report.status) {
             return Err(Error::field("/status", "unsupported", "401, or 403: other answers do not refuse a token."));
         }
-        let credential = self.usable_credential(&project, id).await?;
+        let credential = self.credential_of(&project, id).await?;
         may_use(caller, &credential)?;
         match credential.status {
             CredentialStatus::Suspended => return Err(Error::Suspended),

@@ -84,7 +84,7 @@ impl Broker {
         caller.require(&[Role::Runner, Role::Platform], "tokens:report")?;
         let project = caller.project(None)?;
         let begun = Instant::now();
-        let credential = self.usable_credential(&project, id).await?;
+        let credential = self.credential_of(&project, id).await?;
         may_use(caller, &credential)?;
         if credential.is_ended() {
             return Err(Error::Revoked);
@@ -230,7 +230,7 @@ impl Trial<'_> {
                 self.found(step, verdict, Finding::Failed(error));
                 // What the failure made of the credential: it may need consent now, or be put aside.
                 let (project, id) = (self.credential.project.clone(), self.credential.id.to_string());
-                self.credential = self.broker.usable_credential(&project, &id).await?;
+                self.credential = self.broker.credential_of(&project, &id).await?;
                 let put_aside = self.credential.status == CredentialStatus::Suspended;
                 if put_aside {
                     self.tokens = None;

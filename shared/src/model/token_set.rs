@@ -95,6 +95,14 @@ impl TokenSet {
         })
     }
 
+    /// With a refresh token the name and password that brought it are no longer needed. No variable has their names.
+    pub fn forget_password(&mut self) {
+        if self.refresh_token.is_some() {
+            self.inputs.remove("username");
+            self.inputs.remove("password");
+        }
+    }
+
     /// RFC 6749 §6: the server may omit the refresh token; then the old one stays valid. Dropping it here would force
     /// every person at such a provider to consent again.
     ///

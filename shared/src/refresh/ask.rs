@@ -90,16 +90,42 @@ pub(crate) struct Asked {
     pub(crate) secret: Option<String>,
 }
 
-impl Asked {
-    /// What an unknown outcome means where nothing more can be done about it: an answer that is no token answer, or none.
-    pub(crate) fn unknown(&self) -> Error {
-        let answered = self.exchanges.last().and_then(|exchange| exchange.status);
-        match answered {
-            Some(200..=299) => {
-                Error::ProviderMisbehaved("the token endpoint answered something that is not a token answer")
+/// What became of what was presented, when it brought no tokens.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Presented {
+    /// It was surely not processed, and can be presented again.
+    Unused,
+    /// Nobody knows.
+    Unknown,
+    /// It was looked at and refused.
+    Used,
+}
+
+impl Answer {
+    /// The tokens, or the error for a caller who will not come again by himself. `exchanges`: how it came about.
+    pub(crate) fn tokens(self, exchanges: &[Exchange]) -> Result<TokenAnswer, (Error, Presented)> {
+        let unavailable = |what, retry_after| Error::ProviderUnavailable { what, retry_after };
+        Err(match self {
+            Self::Tokens(answer) => return Ok(*answer),
+            Self::GrantRefused => (Error::GrantRejected, Presented::Used),
+            Self::ClientRefused { error, status } => {
+                (Error::ClientRejected { error, status: Some(status) }, Presented::Used)
             }
-            _ => Error::ProviderUnavailable { what: "its answer was lost", retry_after: None },
-        }
+            Self::Misbehaved(what) => (Error::ProviderMisbehaved(what), Presented::Used),
+            // Documented as not processed.
+            Self::Later { retry_after } => {
+                (unavailable("it asked to come again later", retry_after), Presented::Unused)
+            }
+            Self::NotSent => (unavailable("its token endpoint could not be reached", None), Presented::Unused),
+            // An answer that is no token answer, or none.
+            Self::Unknown => match exchanges.last().and_then(|exchange| exchange.status) {
+                Some(200..=299) => {
+                    let what = "the token endpoint answered something that is not a token answer";
+                    (Error::ProviderMisbehaved(what), Presented::Unknown)
+                }
+                _ => (unavailable("its answer was lost", None), Presented::Unknown),
+            },
+        })
     }
 }
 

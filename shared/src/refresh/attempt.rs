@@ -3,7 +3,7 @@
 use chrono::Duration;
 use tokio::time::Instant;
 
-use super::ask::{Asked, Grant, KnownSecret, bound_elsewhere};
+use super::ask::{Answer, Asked, Grant, KnownSecret, bound_elsewhere};
 use super::commit::Release;
 use super::diagnose::{Facts, advised};
 use super::{Engine, LEASE_SECONDS, Reason, SEND_WITHIN, Step, suspended};
@@ -123,6 +123,13 @@ impl Engine {
         let Obtained { resolved, secrets, .. } = &obtained;
         let Asked { answer, exchanges, secret } =
             self.ask(client, resolved, secrets, &credential.bound_origin, &grant).await?;
+        let answer = match answer {
+            // There is no grant but the client itself, and a bad client never ends a credential.
+            Answer::GrantRefused if credential.grant == GrantType::ClientCredentials => {
+                Answer::ClientRefused { error: "invalid_grant", status: 400 }
+            }
+            answer => answer,
+        };
         let (number, began) = (held.fence, self.clock.now());
         let settled = self.settle(client, *held, &acquire, &obtained, answer).await;
         let step = obtained.renewal.step();

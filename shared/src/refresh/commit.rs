@@ -42,11 +42,6 @@ impl Engine {
         let now = self.clock.now();
         match answer {
             Answer::Tokens(answer) => self.commit(client, held, acquire, obtained, *answer).await,
-            // There is no grant but the client itself, and a bad client never ends a credential.
-            Answer::GrantRefused if held.grant == GrantType::ClientCredentials => {
-                let refused = Answer::ClientRefused { error: "invalid_grant", status: 400 };
-                Box::pin(self.settle(client, held, acquire, obtained, refused)).await
-            }
             Answer::GrantRefused => self.grant_refused(held, acquire).await,
             // Nothing was spent: it is as if the request had not arrived.
             Answer::Unknown if !obtained.renewal.is_spent_by_use() => {
@@ -126,11 +121,7 @@ impl Engine {
             inputs: crate::model::token_set::SecretInputs::new(),
         };
         tokens.keep(&obtained.tokens);
-        if held.grant == GrantType::Password && tokens.refresh_token.is_some() {
-            // With a refresh token the password is no longer needed.
-            tokens.inputs.remove("username");
-            tokens.inputs.remove("password");
-        }
+        tokens.forget_password();
 
         let place = Place::new(held.project.as_str(), held.id.as_str());
         let document = tokens.to_document();

@@ -8,7 +8,7 @@ use super::decide::is_due;
 use super::{Engine, Reason, WAIT_BUDGET};
 use crate::error::{Error, Result};
 use crate::model::client::Client;
-use crate::model::credential::CredentialStatus;
+use crate::model::credential::{Credential, CredentialStatus};
 use crate::model::ids::{CredentialId, ProjectId};
 use crate::store::{DUE_SHARDS, Due};
 
@@ -25,6 +25,13 @@ pub struct Work {
     pub project: ProjectId,
     /// The generation that was due; a newer one makes the work void.
     pub generation: u64,
+}
+
+impl From<&Credential> for Work {
+    fn from(credential: &Credential) -> Self {
+        let Credential { id, project, generation, .. } = credential;
+        Self { credential: id.clone(), project: project.clone(), generation: *generation }
+    }
 }
 
 impl From<Due> for Work {
