@@ -14,7 +14,8 @@ pub fn http() -> reqwest::Client {
     builder().build().expect("an HTTP client")
 }
 
-fn builder() -> reqwest::ClientBuilder {
+/// What begins every HTTP client here: no redirects, no proxy.
+pub(crate) fn builder() -> reqwest::ClientBuilder {
     PROVIDER.call_once(|| drop(rustls::crypto::aws_lc_rs::default_provider().install_default()));
     reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).no_proxy()
 }
@@ -58,7 +59,12 @@ impl Default for Browser {
 impl Browser {
     /// A new browser.
     pub fn new() -> Self {
-        Self { http: builder().cookie_store(true).build().expect("an HTTP client") }
+        Self::over(builder())
+    }
+
+    /// A new browser that reaches hosts in its own way.
+    pub(crate) fn over(builder: reqwest::ClientBuilder) -> Self {
+        Self { http: builder.cookie_store(true).build().expect("an HTTP client") }
     }
 
     /// The client behind it.

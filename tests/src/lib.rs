@@ -5,6 +5,7 @@
 pub mod backend;
 pub mod browser;
 pub mod child;
+pub mod internet;
 pub mod oidc_provider;
 pub mod password_server;
 pub mod port;
@@ -13,5 +14,6 @@ pub mod world;
 
 pub use backend::{Answer, Backend};
 pub use browser::{Browser, Page, parameters};
+pub use internet::Internet;
 pub use proxy::{Proxy, Reply};
 pub use world::World;

@@ -18,7 +18,7 @@ use grantkeeper::error::Error;
 use grantkeeper::lambda::assemble;
 use grantkeeper::model::client::Client;
 use grantkeeper::model::ids::ProjectId;
-use grantkeeper::outbound::{Outbound, OutboundPolicy};
+use grantkeeper::outbound::{Outbound, OutboundError, OutboundPolicy};
 use grantkeeper::secret::Secret;
 use grantkeeper_sandbox::{Options as SandboxOptions, Sandbox};
 use tokio::net::TcpListener;
@@ -61,7 +61,12 @@ pub struct Options {
     pub preset_keys: BTreeMap<String, String>,
     /// The time.
     pub clock: Arc<dyn Clock>,
+    /// What makes the HTTP client in place of the way out that the other options describe: a test's own internet.
+    pub outbound: Option<MakeOutbound>,
 }
+
+/// Makes an HTTP client that keeps to a policy, by which the sandbox and the insecure origins are reached as ever.
+pub type MakeOutbound = Box<dyn FnOnce(OutboundPolicy) -> Result<Outbound, OutboundError> + Send>;
 
 impl Options {
     /// A stack on free ports that keeps its data in this directory and has no tick: what tests start from.
@@ -79,6 +84,7 @@ impl Options {
             refresh_every: None,
             preset_keys: BTreeMap::new(),
             clock: Arc::new(SystemClock),
+            outbound: None,
         }
     }
 }
@@ -149,7 +155,11 @@ impl Stack {
         ];
         let config = Config::from_map(&vars.map(|(name, value)| (name.to_owned(), value)).into())
             .context("the options do not fit (--public-url, --private-origin, --proxy, --ca-bundle)")?;
-        let outbound = Outbound::with_way_out(policy, &config.way_out).context("the HTTP client cannot be made")?;
+        let outbound = match options.outbound {
+            Some(make) => make(policy),
+            None => Outbound::with_way_out(policy, &config.way_out),
+        };
+        let outbound = outbound.context("the HTTP client cannot be made")?;
         let broker = assemble(config, &sdk, options.clock, outbound);
 
         let superuser = bootstrap(&broker, &keys).await?;

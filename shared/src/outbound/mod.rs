@@ -11,11 +11,14 @@
 //! - `way_out`: what the operator sets
 //! - `message`: requests, answers and their limits; `error`: why there was no answer
 //! - `oauth`: the adapter that lets the oauth2 crate speak through here and shows it RFC 6749
+//! - `one_server`: a private internet, for tests
 
 mod address;
 mod error;
 mod message;
 mod oauth;
+#[cfg(any(test, feature = "testing"))]
+mod one_server;
 mod policy;
 mod resolver;
 mod way_out;
@@ -33,6 +36,8 @@ pub use address::{is_private_name, is_public};
 pub use error::OutboundError;
 pub use message::{Limits, OutboundRequest, OutboundResponse};
 pub use oauth::{OAuthHttp, OAuthHttpError, Outcome};
+#[cfg(any(test, feature = "testing"))]
+pub use one_server::OneServer;
 pub use policy::{OutboundPolicy, UrlRefusal};
 pub use way_out::{CaBundle, ForwardProxy, OwnHosts, PrivateOrigins, WayOut, WayOutError};
 

@@ -201,6 +201,12 @@ impl CaBundle {
         Ok(Self(certificates))
     }
 
+    /// One certificate, of a CA that a test made.
+    #[cfg(any(test, feature = "testing"))]
+    pub(super) fn of(certificate: CertificateDer<'static>) -> Self {
+        Self(vec![certificate])
+    }
+
     /// The certificates for a client.
     pub(super) fn build(&self) -> reqwest::Result<Vec<reqwest::Certificate>> {
         self.0.iter().map(|certificate| reqwest::Certificate::from_der(certificate)).collect()

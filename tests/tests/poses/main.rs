@@ -1,0 +1,28 @@
+//! Every provider of the catalogue against its pose: the sandbox dressed up as that provider, at the provider's own https
+//! URLs, in a private internet. One test per provider and grant, in parallel.
+//!
+//! `cargo test --test poses slack` runs one provider, `-- --list` names them all.
+
+#![expect(clippy::expect_used, reason = "a harness that cannot go on ends its test")]
+
+mod lanes;
+mod plain;
+
+use libtest_mimic::Arguments;
+
+use lanes::Lanes;
+
+/// What a test returns.
+type Outcome = anyhow::Result<()>;
+
+fn main() {
+    let arguments = Arguments::from_args();
+    let lanes = Lanes::new();
+    let trials = vec![
+        lanes.trial("internet::a_flow_at_an_invented_host", plain::flow),
+        lanes.trial("internet::what_is_judged_stays_judged", plain::judged),
+    ];
+    let conclusion = libtest_mimic::run(&arguments, trials);
+    drop(lanes);
+    conclusion.exit();
+}
