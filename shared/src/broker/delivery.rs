@@ -10,7 +10,6 @@ use crate::clock::Timestamp;
 use crate::model::client::Client;
 use crate::model::credential::Credential;
 use crate::model::token_set::TokenSet;
-use crate::model::variable::VariableSource;
 use crate::outbound::OutboundPolicy;
 use crate::protocol::template;
 use crate::secret::Secret;
@@ -97,7 +96,7 @@ impl<'a> Api<'a> {
     fn variables(&self) -> BTreeMap<String, String> {
         let mut variables = self.credential.variables.clone();
         for variable in self.client.settings.variables.iter().filter(|variable| !variable.secret) {
-            if matches!(variable.source, VariableSource::Token | VariableSource::Callback)
+            if variable.source.is_outside()
                 && let Some(value) = self.shown(&variable.key)
             {
                 variables.insert(variable.key.clone(), value);

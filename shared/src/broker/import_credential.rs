@@ -163,7 +163,7 @@ fn check_extra(fields: &mut Fields, extra: &Map<String, Value>) {
 /// Variables that the provider's answers supply come from what it said elsewhere.
 fn take_answered(client: &Client, extra: &Map<String, Value>, inputs: &mut Inputs) -> Result<()> {
     let mut fields = Fields::default();
-    let answered = |variable: &&Variable| matches!(variable.source, VariableSource::Callback | VariableSource::Token);
+    let answered = |variable: &&Variable| variable.source.is_outside();
     for variable in client.settings.variables.iter().filter(answered) {
         let said = match extra.get(&variable.key) {
             Some(Value::String(text)) => Some(text.clone()),

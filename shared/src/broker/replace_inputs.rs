@@ -256,7 +256,7 @@ fn kept(client: &Client, base: &Credential, old: &TokenSet) -> BTreeMap<String, 
 /// What the provider's answers said stays with what the owner gave.
 fn keep_answered(client: &Client, base: &Credential, old: &TokenSet, inputs: &mut Inputs) {
     for variable in &client.settings.variables {
-        if !matches!(variable.source, VariableSource::Callback | VariableSource::Token) {
+        if !variable.source.is_outside() {
             continue;
         }
         if let Some(value) = base.variables.get(&variable.key) {

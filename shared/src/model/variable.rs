@@ -1,11 +1,13 @@
 //! The variables of a client: what a person, the client or the provider's answers put into its URLs, headers and bodies.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use regex_lite::{Regex, RegexBuilder};
 use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 
+use super::client::HeaderScheme;
 use crate::secret::Secret;
 
 mod accept;
@@ -60,10 +62,44 @@ pub enum VariableSource {
     Person,
     /// The client's own `values`.
     Client,
-    /// A parameter of the authorization response.
+    /// A parameter of the authorization response: `from`, or the one that is named like the variable.
     Callback,
-    /// A field of the token response.
+    /// A member of the token response: the place `from`, or the one that is named like the variable.
     Token,
+    /// One request with the new access token, or the item that was chosen for another variable: `lookup`.
+    Lookup,
+    /// A list that such a request brings: the person chooses, unless there is only one.
+    Choice,
+}
+
+impl VariableSource {
+    /// Whether an answer of the provider supplies it, which is hostile until it was checked.
+    pub fn is_outside(self) -> bool {
+        matches!(self, Self::Callback | Self::Token | Self::Lookup | Self::Choice)
+    }
+}
+
+/// Where a value is looked up once a grant is there.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Lookup {
+    /// What is asked, by GET and with the access token as the API wants it. It may have variables.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
+    /// The variable for which an item of a list is chosen: the value is a member of that item.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub with: Option<String>,
+    /// The place of the list, for a choice; `/` when the answer itself is the list.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub items: Option<String>,
+    /// The place of the value in the answer, or in an item of the list.
+    pub value: String,
+    /// The place of the words for people in an item of the list.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub label: Option<String>,
+    /// How the token is sent where that differs from the API.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub header: Option<HeaderScheme>,
 }
 
 /// One of the values that are allowed.
@@ -74,6 +110,9 @@ pub struct Choice {
     pub value: String,
     /// What it is called, when that differs.
     pub label: Option<String>,
+    /// Further placeholders and what stands for them when this is chosen. Every choice sets the same ones.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub sets: BTreeMap<String, String>,
 }
 
 /// How a choice is written: as a value alone, or with a label.
@@ -85,14 +124,16 @@ enum ChoiceForm {
         value: String,
         #[serde(default)]
         label: Option<String>,
+        #[serde(default)]
+        sets: BTreeMap<String, String>,
     },
 }
 
 impl From<ChoiceForm> for Choice {
     fn from(form: ChoiceForm) -> Self {
         match form {
-            ChoiceForm::Value(value) => Self { value, label: None },
-            ChoiceForm::Labelled { value, label } => Self { value, label },
+            ChoiceForm::Value(value) => Self { value, label: None, sets: BTreeMap::new() },
+            ChoiceForm::Labelled { value, label, sets } => Self { value, label, sets },
         }
     }
 }
@@ -135,6 +176,16 @@ pub struct Variable {
     /// Where the value comes from. The default of one that an answer supplies is for answers without it.
     #[serde(default)]
     pub source: VariableSource,
+    /// Where it stands in the answer that supplies it: the name of a parameter of the authorization response, or the place
+    /// of a member of the token response. The key when not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
+    /// How it is looked up, for the sources `lookup` and `choice`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lookup: Option<Lookup>,
+    /// A value that fits, to show people what one looks like.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub example: Option<String>,
 }
 
 impl Variable {

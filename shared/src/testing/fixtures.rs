@@ -136,6 +136,8 @@ pub fn client_settings(project: Option<&ProjectId>) -> ClientSettings {
         header: HeaderScheme::default(),
         api_base_url: Some("https://api.example".to_owned()),
         test_request: None,
+        api_query: Default::default(),
+        authorization_fragment: None,
         return_urls: Vec::new(),
         docs_url: None,
         refresh: RefreshFacts { grace_seconds: Some(30), ..RefreshFacts::default() },

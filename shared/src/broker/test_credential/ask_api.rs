@@ -99,7 +99,7 @@ impl Trial<'_> {
             let advice = "Set the client's api_base_url, the API that the tokens are for.";
             return skipped("no_api_base_url", "The client does not say where the API is.", advice);
         }
-        let Some(TestRequest { method, path }) = &settings.test_request else {
+        let Some(TestRequest { method, path, .. }) = &settings.test_request else {
             let advice = "Set the client's test_request, for example {\"method\": \"GET\", \"path\": \"/me\"}.";
             return skipped("no_test_request", "The client has no request to test with.", advice);
         };

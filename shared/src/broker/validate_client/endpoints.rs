@@ -127,7 +127,7 @@ pub(super) fn unusable(variable: Option<&Variable>, key: &str, known: Known) -> 
     let needs = match variable.source {
         VariableSource::Person | VariableSource::Client => Known::AtStart,
         VariableSource::Callback => Known::AfterCallback,
-        VariableSource::Token => Known::AfterToken,
+        VariableSource::Token | VariableSource::Lookup | VariableSource::Choice => Known::AfterToken,
     };
     (known < needs)
         .then(|| ("not_known_yet", format!("{key:?} comes with an answer of the provider, after this is used.")))
@@ -176,8 +176,8 @@ fn check_hosts(fields: &mut Fields, settings: &ClientSettings) {
         declared(settings, key).is_some_and(|variable| {
             let theirs = match variable.source {
                 VariableSource::Person => variable.visibility != Visibility::Fixed,
-                VariableSource::Callback => true,
-                VariableSource::Client | VariableSource::Token => false,
+                VariableSource::Client => false,
+                outside => outside.is_outside(),
             };
             theirs && variable.choices.is_empty()
         })

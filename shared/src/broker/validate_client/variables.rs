@@ -52,6 +52,6 @@ fn may_be_the_clients(variable: &Variable) -> bool {
     match variable.source {
         VariableSource::Client => true,
         VariableSource::Person => variable.visibility != Visibility::Shown,
-        VariableSource::Callback | VariableSource::Token => false,
+        VariableSource::Callback | VariableSource::Token | VariableSource::Lookup | VariableSource::Choice => false,
     }
 }

@@ -1,6 +1,9 @@
 //! Facts about a provider that a client carries: its scopes, its header, how it treats refresh tokens.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use utoipa::ToSchema;
 
 /// An optional scope, with words for people.
@@ -93,15 +96,34 @@ pub struct RefreshFacts {
     pub absolute_days: Option<u32>,
     /// The life of an access token whose answer has no `expires_in` (seconds).
     pub default_lifetime: Option<u32>,
+    /// The scope without which no refresh token comes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scope: Option<String>,
 }
 
 /// A request that shows whether a token works.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TestRequest {
     /// HTTP method; `GET` when not given.
     #[serde(default)]
     pub method: Option<String>,
-    /// Path below `api_base_url`.
+    /// Path below `api_base_url`, or an https URL at the origin of the API or at one of `api_origins`.
     pub path: String,
+    /// Further headers of this request.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub headers: BTreeMap<String, String>,
+    /// What is sent: an object as JSON, a text as it is (as a form, unless a header says otherwise).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    pub body: Option<Value>,
+    /// What tells a success from a failure behind a status of success, as in `token_response`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ok: Option<String>,
+    /// The place of the account's id in the answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account: Option<String>,
+    /// The place of what people call the account.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub label: Option<String>,
 }

@@ -109,9 +109,13 @@ pub struct ClientSettings {
     /// Extra authorization parameters.
     #[serde(default)]
     pub authorization_params: BTreeMap<String, String>,
-    /// Authorization parameters that go by other names at this provider.
+    /// Authorization parameters that go by other names at this provider; an empty name leaves the parameter out. `code`
+    /// renames a parameter of the answer.
     #[serde(default)]
     pub authorization_names: BTreeMap<String, String>,
+    /// A fragment behind the authorization URL, which RFC 6749 §3.1 forbids and a provider demands.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub authorization_fragment: Option<String>,
     /// What a token request looks like where it differs from RFC 6749.
     #[serde(default)]
     pub token_request: TokenRequestDialect,
@@ -139,6 +143,10 @@ pub struct ClientSettings {
     /// Further headers of every request to the API.
     #[serde(default)]
     pub api_headers: BTreeMap<String, String>,
+    /// Parameters of the query of every request to the API, for those that take no header: `{access_token}` stands for the
+    /// token, which every log on the way then has.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub api_query: BTreeMap<String, String>,
     /// Further origins that the token may be sent to.
     #[serde(default)]
     pub api_origins: Vec<String>,

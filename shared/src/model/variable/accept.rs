@@ -68,7 +68,7 @@ fn value_of(variable: &Variable, of_client: Option<&str>, given: Option<&str>) -
     if variable.source != VariableSource::Person && given.is_some() {
         return Err(("not_yours", "This value does not come from a person.".to_owned()));
     }
-    if matches!(variable.source, VariableSource::Callback | VariableSource::Token) {
+    if variable.source.is_outside() {
         return Ok(None);
     }
     let preset = of_client.or(variable.default.as_deref());
@@ -138,10 +138,10 @@ pub(super) fn normal_form(kind: VariableKind, value: &str) -> Result<String, Ref
     })
 }
 
-/// A host name in lower case, also one that was pasted as `https://host/`.
+/// A host name in lower case, cut out of a URL where one was given.
 fn host(value: &str) -> Option<String> {
     let value = value.trim().to_ascii_lowercase();
     let bare = value.strip_prefix("https://").or_else(|| value.strip_prefix("http://")).unwrap_or(&value);
-    let bare = bare.trim_end_matches('/');
+    let bare = bare.split(['/', '?', '#']).next().unwrap_or_default();
     is_host_name(bare).then(|| bare.to_owned())
 }

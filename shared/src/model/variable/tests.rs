@@ -49,7 +49,7 @@ fn a_definition_survives_a_round_trip() {
         "source": "client"});
     let full = variable(full);
     assert_eq!(full.default.as_deref(), Some("2"));
-    assert_eq!(full.choices[0], Choice { value: "1".to_owned(), label: None });
+    assert_eq!(full.choices[0], Choice { value: "1".to_owned(), label: None, sets: Default::default() });
     assert_eq!(variable(serde_json::to_value(&full).unwrap()), full);
 }
 
