@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::model::client::{Client, ClientSecret, ClientSettings};
 use crate::model::ids::{ClientId, ProjectId};
 use crate::model::principal::Role;
-use crate::outbound::{Limits, OutboundError, OutboundRequest};
+use crate::outbound::{Limits, Outbound, OutboundError, OutboundRequest};
 use crate::protocol::discovery::{self, Metadata, MetadataRefusal};
 use crate::protocol::token::AuthMethod;
 use crate::secret::Secret;
@@ -165,43 +165,48 @@ impl Broker {
     }
 
     pub(crate) async fn fetch_metadata(&self, issuer: &str) -> Result<Metadata> {
-        let parsed = url::Url::parse(issuer).map_err(|_| Error::field("/issuer", "not_a_url", "It must be a URL."))?;
-        let mut other_issuer = false;
-        for location in discovery::locations(&parsed) {
-            let answer = self.outbound().send(OutboundRequest::get(&location, Limits::DISCOVERY)).await;
-            let answer = match answer {
-                Ok(answer) => answer,
-                Err(OutboundError::Refused(refusal)) => {
-                    return Err(Error::field("/issuer", refusal.code(), format!("{refusal}. {}", refusal.advice())));
-                }
-                Err(_) => {
-                    return Err(Error::ProviderUnavailable {
-                        what: "its metadata could not be fetched",
-                        retry_after: None,
-                    });
-                }
-            };
-            if !answer.status.is_success() {
-                continue;
-            }
-            match discovery::parse(&answer.body, issuer) {
-                Ok(metadata) => return Ok(metadata),
-                Err(MetadataRefusal::OtherIssuer) => other_issuer = true,
-                Err(MetadataRefusal::NotMetadata) => {}
-            }
-        }
-        Err(if other_issuer {
-            let rule = "The metadata found there names another issuer (RFC 8414 §3.3). Compare them character by character, a final slash included.";
-            Error::field("/issuer", "other_issuer", rule)
-        } else {
-            let rule = "No metadata was found at this issuer. Leave issuer out and give the endpoints instead.";
-            Error::field("/issuer", "no_metadata", rule)
-        })
+        fetch_metadata(self.outbound(), issuer).await
     }
 }
 
+/// Asks the issuer for its metadata (RFC 8414).
+pub(crate) async fn fetch_metadata(outbound: &Outbound, issuer: &str) -> Result<Metadata> {
+    let parsed = url::Url::parse(issuer).map_err(|_| Error::field("/issuer", "not_a_url", "It must be a URL."))?;
+    let mut other_issuer = false;
+    for location in discovery::locations(&parsed) {
+        let answer = outbound.send(OutboundRequest::get(&location, Limits::DISCOVERY)).await;
+        let answer = match answer {
+            Ok(answer) => answer,
+            Err(OutboundError::Refused(refusal)) => {
+                return Err(Error::field("/issuer", refusal.code(), format!("{refusal}. {}", refusal.advice())));
+            }
+            Err(_) => {
+                return Err(Error::ProviderUnavailable {
+                    what: "its metadata could not be fetched",
+                    retry_after: None,
+                });
+            }
+        };
+        if !answer.status.is_success() {
+            continue;
+        }
+        match discovery::parse(&answer.body, issuer) {
+            Ok(metadata) => return Ok(metadata),
+            Err(MetadataRefusal::OtherIssuer) => other_issuer = true,
+            Err(MetadataRefusal::NotMetadata) => {}
+        }
+    }
+    Err(if other_issuer {
+        let rule = "The metadata found there names another issuer (RFC 8414 §3.3). Compare them character by character, a final slash included.";
+        Error::field("/issuer", "other_issuer", rule)
+    } else {
+        let rule = "No metadata was found at this issuer. Leave issuer out and give the endpoints instead.";
+        Error::field("/issuer", "no_metadata", rule)
+    })
+}
+
 /// The first of our methods that the metadata lists; Basic when it lists none (RFC 8414 §2).
-fn auth_method(metadata: &Metadata) -> AuthMethod {
+pub(crate) fn auth_method(metadata: &Metadata) -> AuthMethod {
     let supported = metadata.token_endpoint_auth_methods_supported.as_deref().unwrap_or_default();
     let known = [
         ("client_secret_basic", AuthMethod::ClientSecretBasic),
