@@ -3,6 +3,7 @@
 pub mod broker;
 pub mod clock;
 pub mod config;
+pub mod doctor;
 pub mod error;
 pub mod inbound;
 pub mod lambda;

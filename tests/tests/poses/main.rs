@@ -5,6 +5,7 @@
 
 #![expect(clippy::expect_used, reason = "a harness that cannot go on ends its test")]
 
+mod doctor;
 mod lanes;
 mod plain;
 
@@ -21,6 +22,9 @@ fn main() {
     let trials = vec![
         lanes.trial("internet::a_flow_at_an_invented_host", plain::flow),
         lanes.trial("internet::what_is_judged_stays_judged", plain::judged),
+        lanes.trial("doctor::each_fault_is_found_where_it_is", doctor::faults),
+        lanes.trial("doctor::a_line_for_each_entry_and_the_sum", doctor::lines),
+        lanes.trial("doctor::it_is_nobody_whom_a_server_knows", doctor::stranger),
     ];
     let conclusion = libtest_mimic::run(&arguments, trials);
     drop(lanes);
