@@ -2,6 +2,7 @@
 
 pub mod access;
 mod addresses;
+mod api_request;
 mod cache;
 pub mod change_credential;
 mod change_variables;
@@ -43,6 +44,7 @@ pub mod register_client;
 mod replace_inputs;
 pub mod report_token;
 pub mod rotate_secret;
+mod settle;
 pub mod start_flow;
 mod suspend_credential;
 pub mod test_credential;
@@ -91,7 +93,6 @@ pub struct Broker {
 }
 
 struct Inner {
-    config: Config,
     engine: Engine,
     queue: Option<RefreshQueue>,
     keys: Cache<String, ApiKey>,
@@ -104,14 +105,15 @@ impl Broker {
     /// Puts the parts together.
     pub fn new(parts: Parts) -> Self {
         let Parts { config, store, vault, root_keys, clock, outbound, queue } = parts;
-        let engine = Engine { store, vault, clock, outbound, root_keys, noted: Default::default() };
+        let config = Arc::new(config);
+        let engine = Engine { config, store, vault, clock, outbound, root_keys, noted: Default::default() };
         let (keys, clients, projects, queued) = Default::default();
-        Self { inner: Arc::new(Inner { config, engine, queue, keys, clients, projects, queued }) }
+        Self { inner: Arc::new(Inner { engine, queue, keys, clients, projects, queued }) }
     }
 
     /// The stack's configuration.
     pub fn config(&self) -> &Config {
-        &self.inner.config
+        &self.inner.engine.config
     }
 
     /// The time.

@@ -2,8 +2,9 @@
 //!
 //! - `endpoints`: URLs and the variables in them, and who may name the host that gets a secret
 //! - `variables`: the definitions, and the client's own values
-//! - `wire`: what requests and answers look like
+//! - `wire`: what requests and answers of the authorization server look like; `api`: the same of the API
 
+mod api;
 mod endpoints;
 #[cfg(test)]
 mod tests;
@@ -58,6 +59,7 @@ impl Broker {
         variables::check(&mut fields, settings);
         endpoints::check(&mut fields, settings, self.outbound().policy());
         wire::check(&mut fields, settings);
+        api::check(&mut fields, settings);
         if let Some(secret) = client_secret {
             check_secret(&mut fields, settings, secret);
             let nowhere = settings.token_endpoint.is_none() && settings.issuer.is_none();
