@@ -1,5 +1,7 @@
 //! Starts a flow: one press of the button on the connect page (RFC 6749 §4.1.1).
 
+use std::collections::BTreeMap;
+
 use chrono::Duration;
 use serde_json::Map;
 use url::Url;
@@ -10,7 +12,7 @@ use super::connect_page::{ConnectPage, Offering};
 use super::inputs::{Inputs, Wrong, check_inputs, implicit};
 use super::receive_callback::Returned;
 use crate::error::{BrowserRefusal, Error, Result};
-use crate::model::client::{Client, ClientStatus, GrantType, Resolved, Unresolved};
+use crate::model::client::{Client, ClientSettings, ClientStatus, GrantType, Resolved, Unresolved};
 use crate::model::flow::{Flow, FlowStatus, LIFETIME_SECONDS};
 use crate::model::ids::FlowId;
 use crate::model::session::Binding;
@@ -241,23 +243,7 @@ impl Broker {
         // Checked when it was configured, and again now: only https goes into a Location.
         let endpoint: Url =
             self.outbound().policy().check_url(endpoint.as_str()).map_err(|_| BrowserRefusal::ClientChanged)?;
-        let sets = settings.sets(&flow.variables);
-        let find = |key: &str| match key {
-            "random" | "uuid" => Some(uuid::Uuid::new_v4().simple().to_string()),
-            "client_id" => Some(resolved.client_id.clone()),
-            _ => flow.variables.get(key).or_else(|| sets.get(key)).cloned(),
-        };
-        let rendered = settings.authorization_params.iter().filter_map(|(name, text)| {
-            let value = match template::render_line(text, &find) {
-                Ok(Some(value)) => value,
-                // A variable has no value: nothing is said.
-                Ok(None) if settings.names_variables(text) => return None,
-                // A text that is no template, such as the JSON of `claims`, is sent as it is.
-                Ok(None) | Err(_) => text.clone(),
-            };
-            Some((name.clone(), value))
-        });
-        let mut extra: std::collections::BTreeMap<String, String> = rendered.collect();
+        let mut extra = authorization_params(settings, &resolved.client_id, &flow.variables);
         extra.extend(page.session.authorization_params.clone());
         extra.extend(resolved.params.clone());
         let challenge = pkce::challenge(verifier);
@@ -277,6 +263,31 @@ impl Broker {
         };
         Ok(request.url())
     }
+}
+
+/// The extra parameters of an authorization request that the client has, with these values put in.
+pub(crate) fn authorization_params(
+    settings: &ClientSettings,
+    client_id: &str,
+    values: &BTreeMap<String, String>,
+) -> BTreeMap<String, String> {
+    let sets = settings.sets(values);
+    let find = |key: &str| match key {
+        "random" | "uuid" => Some(uuid::Uuid::new_v4().simple().to_string()),
+        "client_id" => Some(client_id.to_owned()),
+        _ => values.get(key).or_else(|| sets.get(key)).cloned(),
+    };
+    let rendered = settings.authorization_params.iter().filter_map(|(name, text)| {
+        let value = match template::render_line(text, &find) {
+            Ok(Some(value)) => value,
+            // A variable has no value: nothing is said.
+            Ok(None) if settings.names_variables(text) => return None,
+            // A text that is no template, such as the JSON of `claims`, is sent as it is.
+            Ok(None) | Err(_) => text.clone(),
+        };
+        Some((name.clone(), value))
+    });
+    rendered.collect()
 }
 
 /// Why the values do not fit the client, as far as the person can set it right.
