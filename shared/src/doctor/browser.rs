@@ -6,10 +6,11 @@ use http::{HeaderName, HeaderValue, StatusCode, header};
 use url::Url;
 
 use super::{Patient, REDIRECT_URI, Seen, unanswered, unresolved};
+use crate::broker::start_flow::authorization_params;
+use crate::model::client::Unresolved;
 use crate::outbound::{Limits, OutboundError, OutboundRequest, OutboundResponse};
 use crate::protocol::authorization::AuthorizationRequest;
 use crate::protocol::pkce;
-use crate::protocol::template;
 use crate::secret::Secret;
 
 /// A page for people may be long and slow.
@@ -44,15 +45,11 @@ impl Patient<'_> {
     fn authorization_url(&self) -> Result<Url, Seen> {
         let settings = &self.client.settings;
         let endpoint = settings.authorization_endpoint.as_deref();
-        let endpoint = endpoint.ok_or(crate::model::client::Unresolved::Incomplete("authorization_endpoint"));
+        let endpoint = endpoint.ok_or(Unresolved::Incomplete("authorization_endpoint"));
         let endpoint = endpoint
             .and_then(|text| self.client.url("authorization_endpoint", text, &self.examples.shown))
             .map_err(|error| unresolved(&error))?;
-        let rendered = settings.authorization_params.iter().map(|(name, text)| {
-            let value = template::render(text, &self.examples.shown).unwrap_or_else(|_| text.clone());
-            (name.clone(), value)
-        });
-        let mut extra: std::collections::BTreeMap<String, String> = rendered.collect();
+        let mut extra = authorization_params(settings, super::CLIENT_ID, &self.examples.shown);
         extra.extend(settings.token_params());
         let random = Secret::from(RANDOM);
         let challenge = pkce::challenge(&random);
@@ -68,9 +65,13 @@ impl Patient<'_> {
             nonce: openid.then_some(&random),
             extra: &extra,
             names: &settings.authorization_names,
+            fragment: settings.authorization_fragment.as_deref(),
         };
         let not_a_url = |_| Seen::failed("Its address is no URL.", "Correct the entry.");
-        Url::parse(request.url().expose()).map_err(not_a_url)
+        let mut url = Url::parse(request.url().expose()).map_err(not_a_url)?;
+        // A browser keeps it to itself.
+        url.set_fragment(None);
+        Ok(url)
     }
 }
 

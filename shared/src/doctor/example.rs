@@ -39,8 +39,6 @@ impl Examples {
                 examples.guessed.insert(key.clone());
             }
             examples.shown.insert(key.clone(), value.clone());
-            let chosen = variable.choices.iter().find(|choice| choice.value == *value);
-            examples.shown.extend(chosen.map(|choice| choice.sets.clone()).unwrap_or_default());
         }
         examples
     }

@@ -4,6 +4,7 @@ use super::example::Examples;
 use super::{Patient, REDIRECT_URI, Seen, unanswered};
 use crate::model::client::{GrantType, Resolved};
 use crate::outbound::{OAuthHttp, OAuthHttpError};
+use crate::protocol::dialect::TokenRequestDialect;
 use crate::protocol::exchange::Exchange;
 use crate::protocol::token::{AuthMethod, TokenAnswer, TokenEndpoint, TokenFailure};
 use crate::secret::Secret;
@@ -20,15 +21,24 @@ impl Patient<'_> {
             Ok(resolved) => resolved,
             Err(seen) => return seen,
         };
-        let (answer, record) = self.ask(&resolved, grant).await;
+        let (url, dialect) = match grant {
+            GrantType::RefreshToken => (resolved.refresh_endpoint.as_deref(), &resolved.refresh_request),
+            _ => (Some(resolved.token_endpoint.as_str()), &resolved.token_request),
+        };
+        let Some(url) = url else {
+            return Seen::skipped("Its address comes with a token answer.", "Connect an account to see it.");
+        };
+        let (answer, record) = self.ask(&resolved, url, dialect, grant).await;
         judge(&answer, record.as_ref())
     }
 
-    async fn ask(&self, resolved: &Resolved, grant: GrantType) -> (Answer, Option<Exchange>) {
-        let (url, dialect) = match grant {
-            GrantType::RefreshToken => (&resolved.refresh_endpoint, &resolved.refresh_request),
-            _ => (&resolved.token_endpoint, &resolved.token_request),
-        };
+    async fn ask(
+        &self,
+        resolved: &Resolved,
+        url: &str,
+        dialect: &TokenRequestDialect,
+        grant: GrantType,
+    ) -> (Answer, Option<Exchange>) {
         let origin = url::Url::parse(url).map(|url| url.origin().ascii_serialization()).unwrap_or_default();
         let auth_method = dialect.auth.unwrap_or(resolved.auth_method);
         let secret = Examples::client_secret();
