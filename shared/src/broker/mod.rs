@@ -2,11 +2,14 @@
 
 pub mod access;
 mod addresses;
+pub mod browse_providers;
 mod cache;
 pub mod change_credential;
 mod change_variables;
 pub mod check_client;
+pub mod check_provider;
 pub mod choose;
+pub mod client_body;
 pub mod complete_flow;
 pub mod connect_page;
 mod create_by_grant;
@@ -50,6 +53,7 @@ mod validate_client;
 
 use std::sync::Arc;
 
+use crate::catalogue::Catalogue;
 use crate::clock::{Clock, Timestamp};
 use crate::config::Config;
 use crate::error::{Error, Result};
@@ -82,6 +86,8 @@ pub struct Parts {
     pub outbound: Outbound,
     /// Where refresh work goes; functions that send none have none.
     pub queue: Option<RefreshQueue>,
+    /// The catalogue of providers.
+    pub catalogue: Catalogue,
 }
 
 /// The broker: every use case is a method of it. Cheap to clone.
@@ -92,6 +98,7 @@ pub struct Broker {
 
 struct Inner {
     config: Config,
+    catalogue: Catalogue,
     engine: Engine,
     queue: Option<RefreshQueue>,
     keys: Cache<String, ApiKey>,
@@ -103,15 +110,20 @@ struct Inner {
 impl Broker {
     /// Puts the parts together.
     pub fn new(parts: Parts) -> Self {
-        let Parts { config, store, vault, root_keys, clock, outbound, queue } = parts;
+        let Parts { config, store, vault, root_keys, clock, outbound, queue, catalogue } = parts;
         let engine = Engine { store, vault, clock, outbound, root_keys, noted: Default::default() };
         let (keys, clients, projects, queued) = Default::default();
-        Self { inner: Arc::new(Inner { config, engine, queue, keys, clients, projects, queued }) }
+        Self { inner: Arc::new(Inner { config, catalogue, engine, queue, keys, clients, projects, queued }) }
     }
 
     /// The stack's configuration.
     pub fn config(&self) -> &Config {
         &self.inner.config
+    }
+
+    /// The catalogue of providers.
+    pub(crate) fn catalogue(&self) -> &Catalogue {
+        &self.inner.catalogue
     }
 
     /// The time.
