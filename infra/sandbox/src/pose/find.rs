@@ -12,28 +12,25 @@ pub(super) struct Candidate {
     pub(super) posed: Arc<Posed>,
     /// Indices of the pose's sites, at least one.
     pub(super) sites: Vec<usize>,
+    score: u8,
 }
 
 /// Poses may share addresses: whoever owns the token or code in the request is asked first, then whoever's client id
-/// stands in it, else everyone.
+/// stands in it, then whoever's address fits best; those that none of this tells apart are all asked.
 pub(super) fn find(poses: &[Arc<Posed>], arrived: &Arrived, state: &State) -> Vec<Candidate> {
     let candidates: Vec<Candidate> = poses.iter().filter_map(|posed| candidate(posed, arrived)).collect();
-    let most = candidates.iter().map(|candidate| best(candidate, arrived)).max().unwrap_or_default();
-    let close = candidates.into_iter().filter(|candidate| best(candidate, arrived) == most).collect();
-    let owners: Vec<&str> = arrived.credentials().iter().filter_map(|value| state.owner_of(value)).collect();
-    let close = narrowed(close, |posed| owners.contains(&posed.settings.client_id.as_str()));
-    narrowed(close, |posed| arrived.mentions(&posed.settings.client_id))
+    let credentials = arrived.credentials();
+    let owners: Vec<&str> = credentials.iter().filter_map(|value| state.owner_of(value)).collect();
+    let candidates = narrowed(candidates, |posed| owners.contains(&posed.settings.client_id.as_str()));
+    let candidates = narrowed(candidates, |posed| arrived.mentions(&posed.settings.client_id));
+    let most = candidates.iter().map(|candidate| candidate.score).max().unwrap_or_default();
+    candidates.into_iter().filter(|candidate| candidate.score == most).collect()
 }
 
 /// Those that a rule picks, or all when it picks none.
 fn narrowed(candidates: Vec<Candidate>, picks: impl Fn(&Posed) -> bool) -> Vec<Candidate> {
     let any = candidates.iter().any(|candidate| picks(&candidate.posed));
     candidates.into_iter().filter(|candidate| !any || picks(&candidate.posed)).collect()
-}
-
-fn best(candidate: &Candidate, arrived: &Arrived) -> u8 {
-    let sites = candidate.sites.iter().filter_map(|index| candidate.posed.sites.get(*index));
-    sites.map(|site| score(site, arrived)).max().unwrap_or_default()
 }
 
 fn candidate(posed: &Arc<Posed>, arrived: &Arrived) -> Option<Candidate> {
@@ -46,7 +43,7 @@ fn candidate(posed: &Arc<Posed>, arrived: &Arrived) -> Option<Candidate> {
         let other = if token::is_refresh(posed, arrived) { What::Token } else { What::Refresh };
         sites.retain(|index| !is(index, other));
     }
-    Some(Candidate { posed: Arc::clone(posed), sites })
+    Some(Candidate { posed: Arc::clone(posed), sites, score: most })
 }
 
 /// How well a request fits an address: not at all, somewhere below it, the same path, with its query, with its method.

@@ -23,7 +23,7 @@ use crate::oauth_error::no_store;
 /// A request to the API that is as the entry says.
 pub(super) struct Call {
     access_token: String,
-    /// Everything that is at its address.
+    /// Everything at its address that it is right for.
     pub(super) endpoints: Vec<Endpoint>,
     answer: Value,
 }
@@ -40,23 +40,26 @@ pub(super) fn bearer(header: &Header, arrived: &Arrived) -> Result<String, Compl
     token.filter(|token| !token.is_empty() && !token.contains(' ')).map(str::to_owned).ok_or_else(refused)
 }
 
-/// Checks a request with an access token. `sites` are those at its address; one that it is right for is enough.
+/// Checks a request with an access token. `sites` are those at its address; to be right for one of them is enough.
 pub(super) fn read(posed: &Posed, sites: &[&Site], arrived: &Arrived) -> Result<Call, (Endpoint, Complaint)> {
-    let mut first = None;
+    let (mut endpoints, mut token, mut refused) = (Vec::new(), None, None);
     for site in sites {
         match token_of(posed, site, arrived) {
             Ok(access_token) => {
-                let mut endpoints: Vec<Endpoint> = sites.iter().map(|site| site.endpoint()).collect();
-                endpoints.sort();
-                endpoints.dedup();
-                return Ok(Call { access_token, endpoints, answer: answer_at(posed, sites) });
+                endpoints.push(site.endpoint());
+                token = Some(access_token);
             }
             Err(complaint) => {
-                first.get_or_insert((site.endpoint(), complaint));
+                refused.get_or_insert((site.endpoint(), complaint));
             }
         }
     }
-    Err(first.unwrap_or((Endpoint::Api, "nothing is here".to_owned().into())))
+    endpoints.sort();
+    endpoints.dedup();
+    match token {
+        Some(access_token) => Ok(Call { access_token, endpoints, answer: answer_at(posed, sites) }),
+        None => Err(refused.unwrap_or((Endpoint::Api, "nothing is here".to_owned().into()))),
+    }
 }
 
 /// The access token of a request that is right for an address.

@@ -41,7 +41,7 @@ pub(super) async fn serve(Shared(sandbox): Shared<Sandbox>, request: Request) ->
         return no_store((StatusCode::NOT_FOUND, Json(answer)));
     }
     let mut first = None;
-    for Candidate { posed, sites } in candidates {
+    for Candidate { posed, sites, .. } in candidates {
         let sites: Vec<&Site> = sites.iter().filter_map(|index| posed.sites.get(*index)).collect();
         match sandbox.read(|state| accept(&sandbox, &posed, &sites, &arrived, state)) {
             Ok(accepted) => return answer(&sandbox, &posed, accepted).await,
