@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::Broker;
 use super::inputs::Wrong;
-use crate::model::client::Client;
+use crate::model::client::{Client, put_in};
 use crate::protocol::template::{self, TemplateError};
 
 /// What stands for a value that is not known yet: a label, a path segment or a word of a query.
@@ -18,9 +18,14 @@ impl Broker {
     pub(crate) fn check_addresses(&self, client: &Client, known: &BTreeMap<String, String>) -> Vec<Wrong> {
         let mut wrong: Vec<Wrong> = Vec::new();
         // The path of the test request is judged below a name that stands for the API.
-        let test = client.settings.test_request.as_ref().map(|test| format!("{STAND_IN_URL}{}", test.path));
+        let test = client.settings.test_request.as_ref().map(|test| match test.is_url() {
+            true => test.path.clone(),
+            false => format!("{STAND_IN_URL}{}", test.path),
+        });
+        let sets = client.settings.sets(known);
         let texts = addresses(client).map(|text| (text, true)).chain(test.as_deref().map(|text| (text, false)));
         for (text, reached) in texts {
+            let text = &*put_in(text, &sets);
             let Ok(keys) = template::placeholders(text) else { continue };
             if !keys.iter().any(|key| known.contains_key(*key)) {
                 continue;
@@ -81,5 +86,6 @@ fn addresses(client: &Client) -> impl Iterator<Item = &str> {
         settings.userinfo_endpoint.as_deref(),
         settings.api_base_url.as_deref(),
     ];
-    single.into_iter().flatten().chain(settings.api_origins.iter().map(String::as_str))
+    let lookups = settings.variables.iter().filter_map(|variable| variable.lookup.as_ref()?.url.as_deref());
+    single.into_iter().flatten().chain(settings.api_origins.iter().map(String::as_str)).chain(lookups)
 }

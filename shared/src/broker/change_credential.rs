@@ -86,7 +86,7 @@ impl Broker {
             return Err(Error::Revoked);
         }
         let suspended = change.suspended;
-        let new = self.changed(caller, &old, change).await?;
+        let mut new = self.changed(caller, &old, change).await?;
         if new != old {
             match self.store().update_credential(&old, &new).await {
                 Err(StoreError::AlreadyExists) => return Err(super::open_session::name_taken()),
@@ -96,6 +96,10 @@ impl Broker {
                 credential = %new.id, key = %caller.key.id, user = caller.user.as_deref(),
                 transferred = new.owner != old.owner, shared = ?new.projects, "credential changed"
             );
+        }
+        if new.choices != old.choices {
+            let client = self.client_of_credential(&new).await?;
+            new = self.keep_settled(&client, &new, new.clone()).await?;
         }
         match suspended {
             Some(suspended) => self.set_suspended(caller, new, suspended).await,
@@ -123,8 +127,17 @@ impl Broker {
         fields.text_opt("/external_id", new.external_id.as_ref());
         fields.labels("/labels", &new.labels);
         fields.done()?;
-        if let Some(given) = change.variables {
-            new.variables = self.change_variables(old, given).await?;
+        if let Some(mut given) = change.variables {
+            let chosen = match &old.client {
+                Some(_) => self.choose(&*self.client_of_credential(old).await?, old, &mut given).await?,
+                None => old.clone(),
+            };
+            // What was chosen alone leads nowhere new.
+            new.variables = match given.is_empty() && chosen != *old {
+                true => chosen.variables,
+                false => self.change_variables(&chosen, given).await?,
+            };
+            new.choices = chosen.choices;
         }
         Ok(new)
     }

@@ -57,14 +57,16 @@ impl Broker {
         let fetched = self.fetch_tokens(&client, &resolved, &asked.inputs, grant, &scopes).await?;
         let answer = fetched.outcome?;
         let says_its_end = answer.expires_in.is_some();
+        let (inputs, bound_origin) = self.bind_answer(&client, &asked.inputs, &resolved, &answer.extra);
         let account = match grant {
-            GrantType::Password => self.ask_account(&client, &resolved, &asked.inputs, &answer.access_token).await,
+            GrantType::Password => self.ask_account(&client, &resolved, &inputs, &answer).await,
             _ => None,
         };
-        let asked = NewGrant { account, ..asked };
+        let asked = NewGrant { account, inputs, bound_origin, ..asked };
         let stored = self.store_grant(&asked, head, asked.tokens(answer, 1, self.now()), |made| made).await?;
         self.engine().record(&stored, 0, "fetch", fetched.began, &fetched.exchanges, None).await;
-        Ok(if says_its_end { stored } else { self.learn_expiry(&client, &resolved, stored).await })
+        let stored = if says_its_end { stored } else { self.learn_expiry(&client, &resolved, stored).await };
+        Ok(self.settle_quietly(&client, stored, &BTreeMap::new()).await)
     }
 
     /// What was given for a grant: user name and password may stand beside the variables or among them.

@@ -164,6 +164,6 @@ pub(crate) fn check_usable(credential: &Credential) -> Result<()> {
     match credential.status {
         Status::Suspended => Err(crate::refresh::suspended(credential)),
         Status::Revoking | Status::Revoked => Err(Error::Revoked),
-        Status::Active | Status::RefreshFailing | Status::ReauthorizationRequired => Ok(()),
+        Status::Active | Status::RefreshFailing | Status::ChoiceRequired | Status::ReauthorizationRequired => Ok(()),
     }
 }

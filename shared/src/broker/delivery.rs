@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use url::Url;
 
 use crate::clock::Timestamp;
-use crate::model::client::Client;
+use crate::model::client::{Client, HeaderScheme, Sets, put_in};
 use crate::model::credential::Credential;
 use crate::model::token_set::TokenSet;
 use crate::outbound::OutboundPolicy;
@@ -37,6 +37,8 @@ pub struct Delivery {
     pub api_base_url: Option<String>,
     /// Further headers of the API. A secret variable may stand in them.
     pub headers: BTreeMap<String, Secret<String>>,
+    /// Parameters of the query of the API. The token is in them where the provider takes no header.
+    pub query: BTreeMap<String, Secret<String>>,
     /// The credential's variables that are no secrets.
     pub variables: BTreeMap<String, String>,
     /// What else the provider said, in its answer or in the callback, without other tokens.
@@ -48,21 +50,33 @@ pub struct Delivery {
 /// What placeholders of a client's API settings stand for, for one credential.
 pub(super) struct Api<'a> {
     client: &'a Client,
-    credential: &'a Credential,
+    values: &'a BTreeMap<String, String>,
     tokens: &'a TokenSet,
     extra: Map<String, Value>,
+    /// What the choices of this credential set.
+    sets: Sets,
 }
 
 impl<'a> Api<'a> {
     pub(super) fn of(client: &'a Client, credential: &'a Credential, tokens: &'a TokenSet) -> Self {
-        Self { client, credential, tokens, extra: without_tokens(tokens) }
+        Self::with(client, &credential.variables, tokens)
+    }
+
+    /// The same for a grant that no credential has yet.
+    pub(super) fn with(client: &'a Client, values: &'a BTreeMap<String, String>, tokens: &'a TokenSet) -> Self {
+        Self { client, values, tokens, extra: without_tokens(tokens), sets: client.settings.sets(values) }
     }
 
     /// The address of a path under the API's base URL. `None`: a value is not known or must not stand in a URL, or the
     /// policy forbids to go there.
     pub(super) fn url(&self, policy: &OutboundPolicy, path: &str) -> Option<Url> {
         let base = self.client.settings.api_base_url.as_deref()?;
-        let text = format!("{}{path}", template::normalise_url_value(base));
+        self.address(policy, &format!("{}{path}", template::normalise_url_value(base)))
+    }
+
+    /// An address of the client's with the values in it. `None` as for [`Api::url`].
+    pub(super) fn address(&self, policy: &OutboundPolicy, text: &str) -> Option<Url> {
+        let text = put_in(text, &self.sets);
         let keys = template::placeholders(&text).ok()?;
         // Secrets never stand in an address: addresses are logged by everybody.
         let values = keys.into_iter().filter_map(|key| Some((key.to_owned(), self.shown(key)?))).collect();
@@ -70,21 +84,53 @@ impl<'a> Api<'a> {
         policy.check_url(url.as_str()).ok()
     }
 
+    /// The origins that the token may be sent to: the API's own, and those that the client lists.
+    pub(super) fn has_origin(&self, policy: &OutboundPolicy, url: &Url) -> bool {
+        let listed =
+            |origin: &String| self.address(policy, origin).is_some_and(|origin| origin.origin() == url.origin());
+        self.url(policy, "").is_some_and(|base| base.origin() == url.origin())
+            || self.client.settings.api_origins.iter().any(listed)
+    }
+
+    /// The client's parameters for the query of this API. One whose value is not known is left out.
+    pub(super) fn query(&self) -> BTreeMap<String, Secret<String>> {
+        let find = |key: &str| match key {
+            "access_token" => Some(self.tokens.access_token.expose().clone()),
+            _ => self.shown(key),
+        };
+        let render = |text: &String| template::render_line(text, &find).ok().flatten().map(Secret::new);
+        let query = self.client.settings.api_query.iter();
+        query.filter_map(|(name, text)| Some((name.clone(), render(text)?))).collect()
+    }
+
+    /// Whether the token goes into the query, and so into no header.
+    pub(super) fn is_in_query(&self) -> bool {
+        let query = self.client.settings.api_query.values();
+        query.into_iter().any(|text| template::line_placeholders(text).is_ok_and(|keys| keys.contains(&"access_token")))
+    }
+
     /// The client's headers for this API. One whose value is not known, or is no header value, is left out.
     pub(super) fn headers(&self) -> BTreeMap<String, Secret<String>> {
-        let render = |text: &String| {
-            let keys = template::placeholders(text).ok()?;
-            let values = keys.into_iter().filter_map(|key| Some((key.to_owned(), self.any(key)?))).collect();
-            template::render(text, &values).ok().map(Secret::new)
-        };
-        let headers = self.client.settings.api_headers.iter();
+        self.render_headers(&self.client.settings.api_headers)
+    }
+
+    /// Headers with the values in them.
+    pub(super) fn render_headers(&self, headers: &BTreeMap<String, String>) -> BTreeMap<String, Secret<String>> {
+        let find = |key: &str| self.any(key);
+        let render = |text: &String| template::render_line(text, &find).ok().flatten().map(Secret::new);
+        let headers = headers.iter();
         let rendered = headers.filter_map(|(name, text)| Some((name.clone(), render(text)?)));
         rendered.filter(|(name, value)| is_header(name, value)).collect()
     }
 
     /// The header that carries the token.
     pub(super) fn token_header(&self) -> (String, Secret<String>) {
-        let (header, token) = (&self.client.settings.header, self.tokens.access_token.expose());
+        self.token_in(&self.client.settings.header)
+    }
+
+    /// The token in a header of this scheme.
+    pub(super) fn token_in(&self, header: &HeaderScheme) -> (String, Secret<String>) {
+        let token = self.tokens.access_token.expose();
         let value = match header.prefix.trim() {
             "" => token.clone(),
             prefix => format!("{prefix} {token}"),
@@ -94,7 +140,7 @@ impl<'a> Api<'a> {
 
     /// The variables that are no secrets: what was given, and what the provider's answers supplied.
     fn variables(&self) -> BTreeMap<String, String> {
-        let mut variables = self.credential.variables.clone();
+        let mut variables = self.values.clone();
         for variable in self.client.settings.variables.iter().filter(|variable| !variable.secret) {
             if variable.source.is_outside()
                 && let Some(value) = self.shown(&variable.key)
@@ -111,9 +157,25 @@ impl<'a> Api<'a> {
         if variable.is_some_and(|variable| variable.secret) {
             return None;
         }
-        let given = self.credential.variables.get(key).or_else(|| settings.values.get(key)).cloned();
+        let given = self.values.get(key).or_else(|| settings.values.get(key)).cloned();
+        let given = given.or_else(|| self.sets.get(key).cloned());
         let own_id = || settings.client_id.clone().filter(|_| key == "client_id");
-        given.or_else(own_id).or_else(|| told(&self.extra, key)).or_else(|| variable?.default.clone())
+        // What an answer said counts as far as it is a value of its variable.
+        let said = || match variable {
+            Some(variable) if variable.source.is_outside() => variable.read(&self.extra).ok()?,
+            _ => told(&self.extra, key),
+        };
+        given.or_else(own_id).or_else(said).or_else(|| variable?.default.clone())
+    }
+
+    /// The access token.
+    pub(super) fn token(&self) -> &Secret<String> {
+        &self.tokens.access_token
+    }
+
+    /// A value that is no secret.
+    pub(super) fn value(&self, key: &str) -> Option<String> {
+        self.shown(key)
     }
 
     fn any(&self, key: &str) -> Option<String> {
@@ -136,7 +198,7 @@ pub(super) fn deliver(
     let api = Api::of(client, credential, &tokens);
     let (header_name, header_value) = api.token_header();
     let api_base_url = api.url(policy, "").map(|url| template::normalise_url_value(url.as_str()));
-    let (headers, variables) = (api.headers(), api.variables());
+    let (headers, query, variables) = (api.headers(), api.query(), api.variables());
     let extra = api.extra;
     Delivery {
         access_token: tokens.access_token,
@@ -149,6 +211,7 @@ pub(super) fn deliver(
         header_value,
         api_base_url,
         headers,
+        query,
         variables,
         extra,
         warning,

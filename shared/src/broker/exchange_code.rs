@@ -10,6 +10,7 @@ use super::inputs::Inputs;
 use super::new_grant::{NewGrant, only_tokens};
 use super::reauthorize::flow_lost;
 use super::receive_callback::Parked;
+use super::settle::take_callback;
 use crate::error::{Error, Result};
 use crate::model::client::{Client, GrantType, Resolved};
 use crate::model::credential::{Account, Credential};
@@ -27,6 +28,8 @@ use crate::store::Completion;
 const CLAIM_WITHIN: std::time::Duration = std::time::Duration::from_secs(5);
 /// How long after its beginning a call may still ask whose the account is: 4 s for that and 5 s for our writes remain.
 const ASK_ACCOUNT_WITHIN: std::time::Duration = std::time::Duration::from_secs(10);
+/// How long after its beginning a call may still look values up.
+const SETTLE_WITHIN: std::time::Duration = std::time::Duration::from_secs(12);
 /// How many numbers are tried when the wanted name was taken between consent and exchange; then the id serves.
 const NAMES: u32 = 20;
 
@@ -64,6 +67,7 @@ impl Broker {
             shown: flow.variables.clone(),
             secret: self.open_inputs(flow.inputs.as_ref(), flow.id.as_str()).await?,
         };
+        take_callback(&client, &parked.callback, &mut inputs)?;
         let target = self.target_of(flow).await?;
         if let Some(target) = &target {
             self.keep_secrets(&client, flow, &mut inputs, target)?;
@@ -119,6 +123,8 @@ impl Broker {
                 code: parked.code.as_ref().ok_or(Error::Internal("a parked flow has no code"))?,
                 verifier: flow.pkce.then_some(&parked.verifier),
                 redirect_uri: &flow.redirect_uri,
+                scopes: &flow.requested_scopes,
+                state: &parked.state,
             },
             GrantType::ClientCredentials => Grant::ClientCredentials { scopes: &flow.requested_scopes },
             GrantType::Password => Grant::Password {
@@ -143,12 +149,13 @@ impl Broker {
             if again { Failure::NotSent(error) } else { Failure::Final(error) }
         })?;
         let says_its_end = answer.expires_in.is_some();
+        let (found, bound_origin) = self.bind_answer(client, inputs, resolved, &answer.extra);
         // Tokens are not used or stored before the ID token that came with them was verified.
         let account = match self.verify_id_token(claimed, &resolved.client_id, &answer).await {
             Ok(Some(account)) => Ok(Some(account)),
             // The tokens are not durable yet: there must be time for that.
             Ok(None) if begun.elapsed() < ASK_ACCOUNT_WITHIN => {
-                Ok(self.ask_account(client, resolved, inputs, &answer.access_token).await)
+                Ok(self.ask_account(client, resolved, &found, &answer).await)
             }
             Ok(None) => Ok(None),
             Err(error) => Err(error),
@@ -159,8 +166,8 @@ impl Broker {
             client,
             grant: flow.grant,
             requested_scopes: &flow.requested_scopes,
-            inputs: inputs.clone(),
-            bound_origin: resolved.origins(),
+            inputs: found,
+            bound_origin,
             account: account.as_ref().ok().cloned().flatten(),
             extra: parked.callback.clone(),
             aside: None,
@@ -182,7 +189,13 @@ impl Broker {
         };
         self.engine().note_success(client, asked.secret.as_ref()).await;
         self.engine().record(&stored, stored.fence, "exchange", began, &asked.exchanges, None).await;
-        Ok(if says_its_end { stored } else { self.learn_expiry(client, resolved, stored).await })
+        let stored = if says_its_end { stored } else { self.learn_expiry(client, resolved, stored).await };
+        // The tokens are durable: what is missing now is looked up at the next read.
+        let before = claimed.target.as_ref().map(|target| target.variables.clone()).unwrap_or_default();
+        Ok(match begun.elapsed() < SETTLE_WITHIN {
+            true => self.settle_quietly(client, stored, &before).await,
+            false => stored,
+        })
     }
 
     /// When `openid` was asked, an ID token must be there and must be ours (OpenID Connect Core §3.1.3.7).
@@ -200,7 +213,7 @@ impl Broker {
         let token = answer.id_token.as_ref().ok_or(Error::ProviderMisbehaved(missing))?;
         let expected = Expected { issuer: flow.issuer.as_deref(), client_id, nonce: &parked.nonce, now: self.now() };
         match id_token::verify(token, keys.as_ref(), &expected) {
-            Ok(subject) => Ok(Some(Account { issuer: subject.issuer, subject: subject.subject })),
+            Ok(subject) => Ok(Some(Account { issuer: subject.issuer, subject: subject.subject, label: None })),
             Err(refusal) => {
                 tracing::warn!(flow = %flow.id, %refusal, security = true, "an ID token was refused");
                 Err(Error::ProviderMisbehaved("its ID token was refused"))

@@ -38,6 +38,11 @@ impl Fields {
         }
     }
 
+    /// How much is wrong so far.
+    pub(crate) fn count(&self) -> usize {
+        self.errors.len()
+    }
+
     pub(crate) fn text_opt(&mut self, pointer: &str, text: Option<&String>) {
         if let Some(text) = text {
             self.text(pointer, text);

@@ -95,7 +95,7 @@ impl Broker {
         let resolved = self.resolve_inputs(&client, &inputs, "/variables")?;
         self.check_name(&head).await?;
 
-        let account = new.account.map(|ImportedAccount { issuer, subject }| Account { issuer, subject });
+        let account = new.account.map(|ImportedAccount { issuer, subject }| Account { issuer, subject, label: None });
         let owner = head.owner.clone();
         let refresh_expires_at = import.refresh_expires_at;
         let unknown_end = import.expires_at.is_none() && import.access_token.is_some();
@@ -114,7 +114,9 @@ impl Broker {
         let tokens = imported(&grant, import, renewable, now);
         let adjust = |made| Credential { refreshable: renewable, refresh_expires_at, ..made };
         let stored = self.store_grant(&grant, head, tokens, adjust).await?;
-        Ok(if unknown_end { self.learn_end(&client, &resolved, stored, false).await } else { stored })
+        let stored = if unknown_end { self.learn_end(&client, &resolved, stored, false).await } else { stored };
+        let alive = stored.is_alive(now);
+        Ok(if alive { self.settle_quietly(&client, stored, &BTreeMap::new()).await } else { stored })
     }
 }
 

@@ -145,7 +145,7 @@ impl Broker {
         let mut fields = Fields::default();
         for url in [
             Some(&resolved.token_endpoint),
-            Some(&resolved.refresh_endpoint),
+            resolved.refresh_endpoint.as_ref(),
             resolved.revocation_endpoint.as_ref(),
             resolved.introspection_endpoint.as_ref(),
         ] {

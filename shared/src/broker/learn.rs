@@ -4,22 +4,67 @@ use http::{HeaderValue, header};
 use serde_json::Value;
 
 use super::Broker;
+use super::delivery::Api;
 use super::inputs::Inputs;
-use crate::model::client::{Client, Resolved};
+use super::new_grant::only_tokens;
+use crate::model::client::{Client, Resolved, TestRequest};
 use crate::model::credential::{Account, Credential};
+use crate::model::token_set::TokenSet;
+use crate::model::variable::scalar;
 use crate::outbound::{Limits, OutboundRequest};
+use crate::protocol::answer::is_ok;
+use crate::protocol::dialect::lookup::find;
+use crate::protocol::token::TokenAnswer;
 use crate::secret::Secret;
 
 impl Broker {
-    /// The account that an access token belongs to, by the userinfo endpoint (OpenID Connect Core §5.3). Best effort: a
-    /// provider that does not say costs nobody a consent.
+    /// The account that an access token belongs to: by the client's test request where that says where the account
+    /// stands, else by the userinfo endpoint (OpenID Connect Core §5.3). Best effort: a provider that does not say costs
+    /// nobody a consent.
     pub(crate) async fn ask_account(
         &self,
         client: &Client,
         resolved: &Resolved,
         inputs: &Inputs,
-        access_token: &Secret<String>,
+        answer: &TokenAnswer,
     ) -> Option<Account> {
+        let test = client.settings.test_request.as_ref();
+        let (subject, label) = match test.and_then(|test| Some((test, test.account.as_deref()?))) {
+            Some((test, place)) => self.ask_api_account(client, inputs, answer, test, place).await?,
+            None => (self.ask_userinfo(client, inputs, &answer.access_token).await?, None),
+        };
+        // Without an issuer of its own, the server that answers stands for it.
+        let issuer = client.settings.issuer.clone();
+        let issuer =
+            issuer.or_else(|| Some(url::Url::parse(&resolved.token_endpoint).ok()?.origin().ascii_serialization()));
+        Some(Account { issuer: issuer?, subject, label })
+    }
+
+    /// What the API calls the account, by its id and by its name.
+    async fn ask_api_account(
+        &self,
+        client: &Client,
+        inputs: &Inputs,
+        answer: &TokenAnswer,
+        test: &TestRequest,
+        place: &str,
+    ) -> Option<(String, Option<String>)> {
+        let tokens = TokenSet {
+            extra: answer.extra.clone(),
+            inputs: inputs.secret.clone(),
+            ..only_tokens(answer.access_token.clone(), None, String::new())
+        };
+        let request = Api::with(client, &inputs.shown, &tokens).test_request(self.outbound().policy(), test).ok()?;
+        let answer = self.outbound().send(request).await.ok().filter(|answer| answer.status.is_success())?;
+        let document: Value = serde_json::from_slice(&answer.body).ok()?;
+        if test.ok.as_deref().is_some_and(|ok| !is_ok(&document, ok)) {
+            return None;
+        }
+        let text = |place: &str| find(&document, place).and_then(scalar).filter(|text| is_line(text));
+        Some((text(place)?, test.label.as_deref().and_then(text)))
+    }
+
+    async fn ask_userinfo(&self, client: &Client, inputs: &Inputs, access_token: &Secret<String>) -> Option<String> {
         let endpoint = client.settings.userinfo_endpoint.as_deref()?;
         let url = client.url("userinfo_endpoint", endpoint, &inputs.shown).ok()?;
         let mut bearer = HeaderValue::from_str(&format!("Bearer {}", access_token.expose())).ok()?;
@@ -27,16 +72,7 @@ impl Broker {
         let request = OutboundRequest::get(url.clone(), Limits::LOOKUP).with_header(header::AUTHORIZATION, bearer);
         let answer = self.outbound().send(request).await.ok().filter(|answer| answer.status.is_success())?;
         let document: Value = serde_json::from_slice(&answer.body).ok()?;
-        let subject = match document.get("sub")? {
-            Value::String(text) if !text.is_empty() && text.len() <= 255 => text.clone(),
-            Value::Number(number) => number.to_string(),
-            _ => return None,
-        };
-        // Without an issuer of its own, the server that answers stands for it.
-        let issuer = client.settings.issuer.clone();
-        let issuer =
-            issuer.or_else(|| Some(url::Url::parse(&resolved.token_endpoint).ok()?.origin().ascii_serialization()));
-        Some(Account { issuer: issuer?, subject })
+        document.get("sub").and_then(scalar).filter(|text| is_line(text))
     }
 
     /// Learns when the access token ends by introspection (RFC 7662), where the answer did not say. Best effort, after
@@ -65,4 +101,9 @@ impl Broker {
             }
         }
     }
+}
+
+/// Whether a text can be the name of an account.
+fn is_line(text: &str) -> bool {
+    text.len() <= 255 && !text.chars().any(char::is_control)
 }

@@ -2,6 +2,7 @@
 
 pub mod access;
 mod addresses;
+mod api_request;
 pub mod browse_providers;
 mod cache;
 pub mod change_credential;
@@ -46,6 +47,7 @@ pub mod register_client;
 mod replace_inputs;
 pub mod report_token;
 pub mod rotate_secret;
+mod settle;
 pub mod start_flow;
 mod suspend_credential;
 pub mod test_credential;
@@ -97,7 +99,6 @@ pub struct Broker {
 }
 
 struct Inner {
-    config: Config,
     catalogue: Catalogue,
     engine: Engine,
     queue: Option<RefreshQueue>,
@@ -111,14 +112,15 @@ impl Broker {
     /// Puts the parts together.
     pub fn new(parts: Parts) -> Self {
         let Parts { config, store, vault, root_keys, clock, outbound, queue, catalogue } = parts;
-        let engine = Engine { store, vault, clock, outbound, root_keys, noted: Default::default() };
+        let config = Arc::new(config);
+        let engine = Engine { config, store, vault, clock, outbound, root_keys, noted: Default::default() };
         let (keys, clients, projects, queued) = Default::default();
-        Self { inner: Arc::new(Inner { config, catalogue, engine, queue, keys, clients, projects, queued }) }
+        Self { inner: Arc::new(Inner { catalogue, engine, queue, keys, clients, projects, queued }) }
     }
 
     /// The stack's configuration.
     pub fn config(&self) -> &Config {
-        &self.inner.config
+        &self.inner.engine.config
     }
 
     /// The catalogue of providers.

@@ -89,6 +89,7 @@ impl NewGrant<'_> {
             client: Some(self.client.id.clone()),
             grant: self.grant,
             variables: self.inputs.shown.clone(),
+            choices: Default::default(),
             projects: Vec::new(),
             labels: Default::default(),
             external_id: None,

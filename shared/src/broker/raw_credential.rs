@@ -61,6 +61,7 @@ impl Broker {
             client: None,
             grant: GrantType::default(),
             variables: BTreeMap::new(),
+            choices: Default::default(),
             projects,
             labels,
             external_id,

@@ -1,5 +1,6 @@
 //! Reads an access token that is fresh. A token that is still valid is always served, whatever a refresh says.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use chrono::Duration;
@@ -20,6 +21,7 @@ use crate::model::principal::Role;
 use crate::model::token_set::TokenSet;
 use crate::protocol::scope;
 use crate::refresh::decide::{Need, need, warning as status_warning};
+use crate::refresh::suspended::choice_required;
 use crate::refresh::sweep::Work;
 use crate::refresh::{Reason, START_WITHIN, WAIT_BUDGET, suspended};
 use crate::telemetry;
@@ -140,6 +142,9 @@ impl Broker {
             tokens = self.open_tokens(&credential).await?;
             warning = None;
         }
+        // What the first call after the consent did not find is looked up now.
+        credential = self.settle(&client, credential, &tokens, &BTreeMap::new()).await?;
+        may_read(reading.caller, &credential)?;
         telemetry::count("TokenRead", "served", self.now());
         log_read(reading, &credential, "token read");
         let warning = warning.or_else(|| status_warning(&credential)).or_else(|| scope_warning(&credential));
@@ -214,6 +219,7 @@ impl Broker {
         match credential.status {
             CredentialStatus::Suspended => suspended(credential),
             CredentialStatus::Revoking | CredentialStatus::Revoked => Error::Revoked,
+            CredentialStatus::ChoiceRequired => choice_required(),
             CredentialStatus::Active | CredentialStatus::RefreshFailing | CredentialStatus::ReauthorizationRequired => {
                 let reason =
                     credential.status_reason.clone().unwrap_or_else(|| "expired_without_refresh_token".to_owned());
@@ -248,7 +254,11 @@ fn may_read(caller: &Caller, credential: &Credential) -> Result<()> {
     match credential.status {
         CredentialStatus::Suspended => return Err(suspended(credential)),
         CredentialStatus::Revoking | CredentialStatus::Revoked => return Err(Error::Revoked),
-        CredentialStatus::Active | CredentialStatus::RefreshFailing | CredentialStatus::ReauthorizationRequired => {}
+        CredentialStatus::ChoiceRequired if !credential.choices.is_empty() => return Err(choice_required()),
+        CredentialStatus::ChoiceRequired
+        | CredentialStatus::Active
+        | CredentialStatus::RefreshFailing
+        | CredentialStatus::ReauthorizationRequired => {}
     }
     if caller.key.role == Role::Platform && caller.require_user()? != credential.owner {
         return Err(not_the_owner());

@@ -13,6 +13,7 @@ use crate::model::client::GrantType;
 use crate::model::credential::Credential;
 use crate::model::flow::{COMPLETION_SECONDS, Flow, FlowStatus, cookie_name};
 use crate::model::session::Binding;
+use crate::model::variable::{Variable, VariableSource};
 use crate::protocol::authorization::{Answer, AuthorizationResponse};
 use crate::protocol::pkce;
 use crate::secret::Secret;
@@ -50,6 +51,8 @@ struct ParkedDocument {
     verifier: String,
     nonce: String,
     #[serde(default)]
+    state: String,
+    #[serde(default)]
     callback: Map<String, Value>,
 }
 
@@ -59,6 +62,8 @@ pub(crate) struct Parked {
     pub(crate) code: Option<Secret<String>>,
     pub(crate) verifier: Secret<String>,
     pub(crate) nonce: Secret<String>,
+    /// Some token endpoints want to see it again.
+    pub(crate) state: Secret<String>,
     /// What the provider added to its answer.
     pub(crate) callback: Map<String, Value>,
 }
@@ -89,11 +94,15 @@ impl Broker {
             return Err(BrowserRefusal::ClientChanged.into());
         }
 
+        let response = response.with_code_in(client.settings.authorization_names.get("code"));
         let state = response.state()?.clone();
         if !redirected {
             return self.park(flow, &state, None, Map::new()).await;
         }
-        let callback = response.extra();
+        let of_callback = |variable: &&Variable| variable.source == VariableSource::Callback;
+        let wanted: Vec<&str> =
+            client.settings.variables.iter().filter(of_callback).map(|variable| variable.place()).collect();
+        let callback = response.extra(&wanted);
         match response.into_answer()? {
             Answer::Error(problem) => {
                 if !self.store().fail_flow(&flow, FlowStatus::Pending, problem, now).await? {
@@ -126,6 +135,7 @@ impl Broker {
             code: code.map(|code| code.expose().clone()),
             verifier: pkce::verifier(key.derive(Purpose::Pkce, state)?.expose()).expose().clone(),
             nonce: pkce::verifier(key.derive(Purpose::Nonce, state)?.expose()).expose().clone(),
+            state: state.expose().clone(),
             callback,
         };
         let document = Secret::new(serde_json::to_string(&document).unwrap_or_default());
@@ -190,6 +200,7 @@ impl Broker {
             code: document.code.map(Secret::new),
             verifier: Secret::new(document.verifier),
             nonce: Secret::new(document.nonce),
+            state: Secret::new(document.state),
             callback: document.callback,
         })
     }

@@ -93,6 +93,7 @@ impl Broker {
         may_use(caller, &credential)?;
         match credential.status {
             CredentialStatus::Suspended => return Err(Error::Suspended),
+            CredentialStatus::ChoiceRequired => return Err(crate::refresh::suspended::choice_required()),
             CredentialStatus::Revoking | CredentialStatus::Revoked => return Err(Error::Revoked),
             CredentialStatus::Active | CredentialStatus::RefreshFailing | CredentialStatus::ReauthorizationRequired => {
             }

@@ -199,7 +199,8 @@ impl Broker {
         // What the vault has is not known here: something stands for it, to see whether all the rest fits.
         let mut secret = inputs.secret.clone();
         secret.extend(kept.iter().map(|key| (key.clone(), Secret::from("kept"))));
-        let resolved = client.resolve(&inputs.shown, &secret).map_err(refused)?;
+        // So does something for what the authorization response will bring.
+        let resolved = client.resolve(&client.with_stand_ins(&inputs.shown), &secret).map_err(refused)?;
         self.check_reach(&resolved)?;
         // A secret goes only to the origins it was entered for (SECURITY.md 24).
         let bound = page.target.as_ref().map(|target| target.bound_origin.as_str()).unwrap_or_default();
@@ -216,7 +217,7 @@ impl Broker {
     fn check_reach(&self, resolved: &Resolved) -> Result<(), BrowserRefusal> {
         let urls = [
             Some(&resolved.token_endpoint),
-            Some(&resolved.refresh_endpoint),
+            resolved.refresh_endpoint.as_ref(),
             resolved.revocation_endpoint.as_ref(),
             resolved.introspection_endpoint.as_ref(),
         ];
@@ -240,10 +241,21 @@ impl Broker {
         // Checked when it was configured, and again now: only https goes into a Location.
         let endpoint: Url =
             self.outbound().policy().check_url(endpoint.as_str()).map_err(|_| BrowserRefusal::ClientChanged)?;
-        // A text that is no template, such as the JSON of `claims`, is sent as it is.
-        let rendered = settings.authorization_params.iter().map(|(name, text)| {
-            let value = template::render(text, &flow.variables).unwrap_or_else(|_| text.clone());
-            (name.clone(), value)
+        let sets = settings.sets(&flow.variables);
+        let find = |key: &str| match key {
+            "random" | "uuid" => Some(uuid::Uuid::new_v4().simple().to_string()),
+            "client_id" => Some(resolved.client_id.clone()),
+            _ => flow.variables.get(key).or_else(|| sets.get(key)).cloned(),
+        };
+        let rendered = settings.authorization_params.iter().filter_map(|(name, text)| {
+            let value = match template::render_line(text, &find) {
+                Ok(Some(value)) => value,
+                // A variable has no value: nothing is said.
+                Ok(None) if settings.names_variables(text) => return None,
+                // A text that is no template, such as the JSON of `claims`, is sent as it is.
+                Ok(None) | Err(_) => text.clone(),
+            };
+            Some((name.clone(), value))
         });
         let mut extra: std::collections::BTreeMap<String, String> = rendered.collect();
         extra.extend(page.session.authorization_params.clone());
@@ -261,6 +273,7 @@ impl Broker {
             nonce: openid.then_some(nonce),
             extra: &extra,
             names: &settings.authorization_names,
+            fragment: settings.authorization_fragment.as_deref(),
         };
         Ok(request.url())
     }

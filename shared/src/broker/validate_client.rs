@@ -2,8 +2,9 @@
 //!
 //! - `endpoints`: URLs and the variables in them, and who may name the host that gets a secret
 //! - `variables`: the definitions, and the client's own values
-//! - `wire`: what requests and answers look like
+//! - `wire`: what requests and answers of the authorization server look like; `api`: the same of the API
 
+mod api;
 mod endpoints;
 #[cfg(test)]
 mod tests;
@@ -91,6 +92,7 @@ pub(super) fn check_settings(fields: &mut Fields, settings: &ClientSettings, pol
     variables::check(fields, settings);
     endpoints::check(fields, settings, policy);
     wire::check(fields, settings);
+    api::check(fields, settings);
 }
 
 /// A secret is bound to the origin of the token endpoint, which must be known with it.

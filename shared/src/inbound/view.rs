@@ -11,7 +11,9 @@ use crate::broker::Broker;
 use crate::broker::delivery::Delivery;
 use crate::clock::Timestamp;
 use crate::model::client::GrantType;
-use crate::model::credential::{Account, AccountKind, Credential, CredentialKind, CredentialStatus, Evidence};
+use crate::model::credential::{
+    Account, AccountChoice, AccountKind, Credential, CredentialKind, CredentialStatus, Evidence,
+};
 use crate::model::forecast::RefreshForecast;
 use crate::model::ids::{ClientId, CredentialId, ProjectId};
 use crate::store::Page;
@@ -34,6 +36,9 @@ pub struct CredentialView {
     pub grant_type: Option<GrantType>,
     /// The values of its client's variables, without the secret ones.
     pub variables: BTreeMap<String, String>,
+    /// What its owner has yet to choose, by the key of the variable; absent when nothing is open. PATCH `variables` chooses.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub choices: BTreeMap<String, Vec<ChoiceView>>,
     /// The projects whose programs may read its token.
     pub projects: Vec<ProjectId>,
     /// The platform's labels.
@@ -48,7 +53,7 @@ pub struct CredentialView {
     pub requested_scopes: Vec<String>,
     /// What was granted, as of the last answer that said so.
     pub granted_scopes: Vec<String>,
-    /// Whose account at the provider it is, when an ID token said so.
+    /// Whose account at the provider it is, when an ID token or the provider's API said so.
     pub account: Option<Account>,
     /// A person's own account, or the integration's.
     pub account_kind: AccountKind,
@@ -96,6 +101,10 @@ impl From<Credential> for CredentialView {
             client: credential.client,
             grant_type: (credential.kind == CredentialKind::Oauth).then_some(credential.grant),
             variables: credential.variables,
+            choices: match credential.status {
+                CredentialStatus::ChoiceRequired => shown(credential.choices),
+                _ => BTreeMap::new(),
+            },
             projects: std::iter::once(credential.project).chain(credential.projects).collect(),
             labels: credential.labels,
             external_id: credential.external_id,
@@ -111,6 +120,21 @@ impl From<Credential> for CredentialView {
             created_at: credential.created_at,
         }
     }
+}
+
+/// An account from which the owner can choose.
+#[derive(Serialize, ToSchema)]
+#[schema(as = AccountChoice)]
+pub struct ChoiceView {
+    /// The value to send back.
+    pub value: String,
+    /// What people call it.
+    pub label: String,
+}
+
+fn shown(choices: BTreeMap<String, Vec<AccountChoice>>) -> BTreeMap<String, Vec<ChoiceView>> {
+    let view = |choice: AccountChoice| ChoiceView { value: choice.value, label: choice.label };
+    choices.into_iter().map(|(key, list)| (key, list.into_iter().map(view).collect())).collect()
 }
 
 // The only place where a token becomes part of an answer.
@@ -137,6 +161,11 @@ pub struct DeliveryView<'a> {
     /// Further headers of the API.
     #[schema(value_type = BTreeMap<String, String>)]
     pub headers: BTreeMap<&'a str, &'a str>,
+    /// Parameters of the query of requests to the API; absent where there are none. The token is among them where the
+    /// provider takes no header: such an address is a secret.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[schema(value_type = BTreeMap<String, String>)]
+    pub query: BTreeMap<&'a str, &'a str>,
     /// The API that it is for, without a slash at its end; null when that is not known.
     pub api_base_url: Option<&'a str>,
     /// The credential's variables, without the secret ones.
@@ -170,6 +199,7 @@ impl<'a> From<&'a Delivery> for DeliveryView<'a> {
             scopes: &delivery.scopes,
             header: HeaderView { name: &delivery.header_name, value: delivery.header_value.expose() },
             headers: delivery.headers.iter().map(|(name, value)| (name.as_str(), value.expose().as_str())).collect(),
+            query: delivery.query.iter().map(|(name, value)| (name.as_str(), value.expose().as_str())).collect(),
             api_base_url: delivery.api_base_url.as_deref(),
             variables: &delivery.variables,
             extra: &delivery.extra,

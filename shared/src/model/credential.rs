@@ -18,6 +18,8 @@ pub enum CredentialStatus {
     Active,
     /// Refreshes fail, not for good; served while the access token lives (SUSPECT in REFRESH.md).
     RefreshFailing,
+    /// The grant covers several accounts at the provider, and its owner has yet to choose one.
+    ChoiceRequired,
     /// Only new consent helps (NEEDS_REAUTH, ORIGIN_CHANGED).
     ReauthorizationRequired,
     /// Switched off by somebody (FROZEN), or put aside because the provider granted more than was asked.
@@ -58,8 +60,23 @@ pub struct Evidence {
 pub struct Account {
     /// The issuer of the ID token.
     pub issuer: String,
-    /// `sub`, unique within the issuer.
+    /// `sub`, or what the provider's API calls the account; unique within the issuer.
     pub subject: String,
+    /// What people call it, where the API says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub label: Option<String>,
+}
+
+/// An account of the provider's from which the owner can choose.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AccountChoice {
+    /// The value of the variable when it is chosen.
+    pub value: String,
+    /// What people call it.
+    pub label: String,
+    /// The values of other variables that come with it.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub with: BTreeMap<String, String>,
 }
 
 /// A person's own account, or one made for the integration.
@@ -129,6 +146,9 @@ pub struct Credential {
     /// The values of its client's variables that are no secrets; the others are in the vault.
     #[serde(default)]
     pub variables: BTreeMap<String, String>,
+    /// What its owner has yet to choose from, by the key of the variable.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub choices: BTreeMap<String, Vec<AccountChoice>>,
     /// Further projects whose programs may read its token.
     #[serde(default)]
     pub projects: Vec<ProjectId>,
@@ -147,7 +167,7 @@ pub struct Credential {
     pub requested_scopes: Vec<String>,
     /// What was granted, as of the last answer that said so.
     pub granted_scopes: Vec<String>,
-    /// Whose account it is, when an ID token said so.
+    /// Whose account it is, when an ID token or the provider's API said so.
     pub account: Option<Account>,
     /// A person's own account, or the integration's.
     #[serde(default)]

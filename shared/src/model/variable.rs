@@ -11,11 +11,14 @@ use super::client::HeaderScheme;
 use crate::secret::Secret;
 
 mod accept;
+mod confine;
 mod definition;
+mod found;
 mod schema;
 
 pub use self::accept::{Accepted, accept};
 pub use self::definition::{check_definition, check_definitions};
+pub use self::found::{Misfit, scalar};
 pub use self::schema::{Implicit, schema};
 
 /// The longest value (bytes).

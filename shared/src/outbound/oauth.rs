@@ -39,6 +39,7 @@ pub struct OAuthHttp<'a> {
     response: TokenResponseDialect,
     now: Option<Timestamp>,
     hidden: Vec<Secret<String>>,
+    supplied: Vec<(String, String)>,
     limits: Limits,
     outcome: Mutex<Option<Outcome>>,
     record: Mutex<Option<Exchange>>,
@@ -71,6 +72,7 @@ impl<'a> OAuthHttp<'a> {
             response: TokenResponseDialect::default(),
             now: None,
             hidden: Vec::new(),
+            supplied: Vec::new(),
             limits: Limits::TOKEN,
             outcome: Mutex::new(None),
             record: Mutex::new(None),
@@ -97,6 +99,13 @@ impl<'a> OAuthHttp<'a> {
     #[must_use]
     pub fn hiding(mut self, secrets: Vec<Secret<String>>) -> Self {
         self.hidden = secrets;
+        self
+    }
+
+    /// The same adapter, told what the dialect's placeholders may name beside the parameters of the request.
+    #[must_use]
+    pub fn supplying(mut self, supplied: &[(String, String)]) -> Self {
+        self.supplied = supplied.to_vec();
         self
     }
 
@@ -183,9 +192,10 @@ impl<'a> OAuthHttp<'a> {
         }
         // A header or text of the dialect may name the client's id and secret wherever they are sent.
         let basic = headers.get(header::AUTHORIZATION).and_then(|value| basic(value.to_str().ok()?));
-        let elsewhere = basic.map_or(Vec::new(), |(id, secret)| {
+        let mut elsewhere = basic.map_or(Vec::new(), |(id, secret)| {
             vec![("client_id".to_owned(), id), ("client_secret".to_owned(), secret)]
         });
+        elsewhere.extend(self.supplied.clone());
         encode(&self.request.shape(), &url, &parameters, &elsewhere, headers).ok_or(OutboundError::Internal)
     }
 }

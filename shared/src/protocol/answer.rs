@@ -7,7 +7,7 @@ use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
 use url::form_urlencoded;
 
-use super::dialect::lookup::find;
+use super::dialect::lookup::{condition, find};
 
 /// The media type of forms.
 pub(crate) const FORM: &str = "application/x-www-form-urlencoded";
@@ -15,6 +15,18 @@ pub(crate) const FORM: &str = "application/x-www-form-urlencoded";
 /// A media type without its parameters.
 pub(crate) fn essence(content_type: &str) -> &str {
     content_type.split(';').next().unwrap_or_default().trim()
+}
+
+/// Whether an answer says that it is a success, in the place that tells: a value that means yes, or with `==value` behind
+/// the place that value. Nothing there is no success.
+pub(crate) fn is_ok(answer: &Value, ok: &str) -> bool {
+    let (place, wanted) = condition(ok);
+    match (find(answer, place), wanted) {
+        (None, _) => false,
+        (Some(Value::String(text)), Some(wanted)) => text == wanted,
+        (Some(value), Some(wanted)) => serde_json::from_str::<Value>(wanted).is_ok_and(|wanted| *value == wanted),
+        (Some(value), None) => is_yes(value),
+    }
 }
 
 /// Whether an answer is declared as this media type.

@@ -50,6 +50,15 @@ pub fn is_reserved(name: &str) -> bool {
     [name, decoded.as_str()].iter().any(|name| RESERVED.contains(&name.trim().to_ascii_lowercase().as_str()))
 }
 
+/// Parameters of the flow that a client may set to something of its own once it has left ours out. Whatever stands there,
+/// the answer still comes to our redirect URI, or the provider refuses.
+const FREE_WHEN_LEFT_OUT: [&str; 2] = ["client_id", "redirect_uri"];
+
+/// Whether a client has left out this parameter of ours and may set its own.
+pub fn is_free(name: &str, names: &BTreeMap<String, String>) -> bool {
+    FREE_WHEN_LEFT_OUT.contains(&name) && names.get(name).is_some_and(String::is_empty)
+}
+
 /// Everything of an authorization request that differs from flow to flow.
 pub struct AuthorizationRequest<'a> {
     /// The authorization endpoint; a query that it already has is kept (RFC 6749 §3.1).
@@ -70,8 +79,10 @@ pub struct AuthorizationRequest<'a> {
     pub nonce: Option<&'a Secret<String>>,
     /// Extra parameters of the client and the session; none of them is reserved.
     pub extra: &'a BTreeMap<String, String>,
-    /// Parameters that go by other names at this provider.
+    /// Parameters that go by other names at this provider; those with an empty name are left out.
     pub names: &'a BTreeMap<String, String>,
+    /// What stands behind `#`, at a provider that demands something there.
+    pub fragment: Option<&'a str>,
 }
 
 impl AuthorizationRequest<'_> {
@@ -79,8 +90,10 @@ impl AuthorizationRequest<'_> {
     pub fn url(&self) -> Secret<String> {
         let mut url = self.endpoint.clone();
         let mut put = |name: &str, value: &str| {
-            let name = self.names.get(name).map_or(name, String::as_str);
-            url.query_pairs_mut().append_pair(name, value);
+            let wire = self.names.get(name).map_or(name, String::as_str);
+            if !wire.is_empty() {
+                url.query_pairs_mut().append_pair(wire, value);
+            }
         };
         put("response_type", "code");
         put("client_id", self.client_id);
@@ -97,10 +110,14 @@ impl AuthorizationRequest<'_> {
             put("nonce", nonce.expose());
         }
         // Neither under its own nor under its other name is a parameter of the flow anybody else's to set.
-        let ours = |name: &str| is_reserved(name) || self.names.values().any(|other| other == name);
+        let ours = |name: &str| {
+            (is_reserved(name) && !is_free(name, self.names)) || self.names.values().any(|other| other == name)
+        };
         for (name, value) in self.extra.iter().filter(|(name, _)| !ours(name)) {
-            put(name, value);
+            let wire = self.names.get(name).map_or(name, |wire| if wire.is_empty() { name } else { wire });
+            url.query_pairs_mut().append_pair(wire, value);
         }
+        url.set_fragment(self.fragment);
         Secret::new(url.into())
     }
 }
@@ -145,13 +162,24 @@ impl AuthorizationResponse {
         Ok(Self { state, code, error, iss, extra: seen })
     }
 
+    /// The same where the code comes in a parameter of another name.
+    #[must_use]
+    pub fn with_code_in(mut self, name: Option<&String>) -> Self {
+        if let Some(name) = name.filter(|name| *name != "code") {
+            self.code = self.extra.remove(name).filter(|code| !code.is_empty()).map(Secret::new);
+        }
+        self
+    }
+
     /// What else the provider said, such as the account that was chosen (`realmId`): at most 20 parameters of visible
-    /// text. They are as trustworthy as the browser that brought them.
-    pub fn extra(&self) -> Map<String, Value> {
+    /// text. They are as trustworthy as the browser that brought them. `wanted`: those that the client has variables for.
+    pub fn extra(&self, wanted: &[&str]) -> Map<String, Value> {
         let plain =
             |text: &str, most: usize| !text.is_empty() && text.len() <= most && !text.chars().any(char::is_control);
         let told = self.extra.iter().filter(|(name, value)| {
-            !NOT_TOLD.contains(&name.as_str()) && plain(name, MAX_EXTRA_NAME) && plain(value, MAX_EXTRA_VALUE)
+            let told =
+                !NOT_TOLD.contains(&name.as_str()) || (wanted.contains(&name.as_str()) && name.as_str() == "scope");
+            told && plain(name, MAX_EXTRA_NAME) && plain(value, MAX_EXTRA_VALUE)
         });
         told.take(MAX_EXTRA).map(|(name, value)| (name.clone(), Value::String(value.clone()))).collect()
     }
@@ -285,6 +313,7 @@ mod tests {
             nonce: None,
             extra: &[("prompt", "consent"), ("state", "evil")].map(|(n, v)| (n.to_owned(), v.to_owned())).into(),
             names: &BTreeMap::new(),
+            fragment: None,
         }
         .url();
         assert_eq!(
@@ -311,6 +340,7 @@ mod tests {
             nonce: None,
             extra: &texts(&[("audience", "api"), ("app_id", "evil"), ("client_id", "evil")]),
             names: &texts(&[("client_id", "app_id"), ("scope", "permissions"), ("audience", "aud")]),
+            fragment: None,
         }
         .url();
         assert_eq!(

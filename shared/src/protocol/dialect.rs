@@ -68,6 +68,14 @@ pub fn is_standard(name: &str) -> bool {
     STANDARD.contains(&name)
 }
 
+/// What else a placeholder of a token request may name: `state` of the flow, and something new each time.
+const SUPPLIED: [&str; 3] = ["random", "state", "uuid"];
+
+/// Whether a placeholder of a token request is filled in when the request is made, unless a variable has its name.
+pub fn is_supplied(name: &str) -> bool {
+    is_standard(name) || SUPPLIED.contains(&name)
+}
+
 /// The method of a token request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "UPPERCASE")]

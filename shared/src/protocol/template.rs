@@ -84,11 +84,48 @@ pub fn render(text: &str, values: &BTreeMap<String, String>) -> Result<String, T
     Ok(rendered)
 }
 
+/// The keys of a text that is no URL, as [`placeholders`] gives them. `{key?}` is the same as `{key}` there.
+///
+/// # Errors
+/// [`TemplateError::Unbalanced`] and [`TemplateError::BadKey`].
+pub fn line_placeholders(text: &str) -> Result<Vec<&str>, TemplateError> {
+    let keys =
+        lenient_parts(text)?.into_iter().filter_map(|part| if let Part::Key(key) = part { Some(key) } else { None });
+    Ok(keys.collect())
+}
+
+/// Puts values into a text that is no URL. Nothing is left of one whose value is not known.
+///
+/// # Errors
+/// [`TemplateError::Unbalanced`] and [`TemplateError::BadKey`].
+pub fn render_line(text: &str, find: &dyn Fn(&str) -> Option<String>) -> Result<Option<String>, TemplateError> {
+    let mut rendered = String::with_capacity(text.len());
+    for part in lenient_parts(text)? {
+        match part {
+            Part::Text(text) => rendered.push_str(text),
+            Part::Key(key) => match find(key) {
+                Some(value) => rendered.push_str(&value),
+                None => return Ok(None),
+            },
+        }
+    }
+    Ok(Some(rendered))
+}
+
 fn value_of<'v>(key: &str, values: &'v BTreeMap<String, String>) -> Result<&'v str, TemplateError> {
     values.get(key).map(String::as_str).ok_or_else(|| TemplateError::Missing(key.to_owned()))
 }
 
 fn parts(text: &str) -> Result<Vec<Part<'_>>, TemplateError> {
+    parts_of(text, false)
+}
+
+/// The same where `{key?}` may stand for `{key}`.
+fn lenient_parts(text: &str) -> Result<Vec<Part<'_>>, TemplateError> {
+    parts_of(text, true)
+}
+
+fn parts_of(text: &str, marked: bool) -> Result<Vec<Part<'_>>, TemplateError> {
     let mut parts = Vec::new();
     let mut rest = text;
     while let Some(at) = rest.find(['{', '}']) {
@@ -105,6 +142,7 @@ fn parts(text: &str) -> Result<Vec<Part<'_>>, TemplateError> {
         } else {
             let inside = from.strip_prefix('{').and_then(|inside| inside.split_once('}'));
             let (key, after) = inside.ok_or(TemplateError::Unbalanced)?;
+            let key = key.strip_suffix('?').filter(|_| marked).unwrap_or(key);
             if !is_key(key) {
                 return Err(TemplateError::BadKey);
             }

@@ -30,6 +30,10 @@ pub(crate) enum Grant<'a> {
         verifier: Option<&'a Secret<String>>,
         /// The redirect URI of the authorization request.
         redirect_uri: &'a str,
+        /// What was asked.
+        scopes: &'a [String],
+        /// The `state` of the authorization request.
+        state: &'a Secret<String>,
     },
     /// A refresh token.
     RefreshToken(&'a Secret<String>),
@@ -73,6 +77,17 @@ pub(crate) enum Answer {
     Unknown,
     /// An answer that is not OAuth, and surely no success.
     Misbehaved(&'static str),
+}
+
+/// What is asked, and how.
+struct Asking<'a> {
+    resolved: &'a Resolved,
+    /// The origins that the secrets may be sent to.
+    bound: &'a str,
+    grant: &'a Grant<'a>,
+    /// What placeholders may name beside the parameters of the request.
+    supplied: &'a [(String, String)],
+    begun: Instant,
 }
 
 /// A client secret, with its id where it is the client's own.
@@ -150,7 +165,9 @@ impl Engine {
         grant: &Grant<'_>,
     ) -> Result<Asked> {
         let begun = Instant::now();
-        let mut asked = self.try_secrets(resolved, secrets, bound, grant, begun).await?;
+        let supplied = self.supplied(client, resolved, grant);
+        let asking = Asking { resolved, bound, grant, supplied: &supplied, begun };
+        let mut asked = self.try_secrets(&asking, secrets).await?;
         let refused = matches!(asked.answer, Answer::ClientRefused { error: "invalid_client", .. });
         if refused
             && begun.elapsed() < TRY_WITHIN
@@ -160,7 +177,7 @@ impl Engine {
             // Another process may have been told a newer secret than this one knows.
             let newer = self.newer_secrets(client, secrets).await.unwrap_or_default();
             if !newer.is_empty() {
-                let again = self.try_secrets(resolved, &newer, bound, grant, begun).await?;
+                let again = self.try_secrets(&asking, &newer).await?;
                 asked.exchanges.extend(again.exchanges);
                 asked.answer = again.answer;
                 asked.secret = again.secret;
@@ -169,21 +186,29 @@ impl Engine {
         Ok(asked)
     }
 
-    async fn try_secrets(
-        &self,
-        resolved: &Resolved,
-        secrets: &[KnownSecret],
-        bound: &str,
-        grant: &Grant<'_>,
-        begun: Instant,
-    ) -> Result<Asked> {
+    /// What placeholders of the client's dialect may name beside the parameters of the request.
+    fn supplied(&self, client: &Client, resolved: &Resolved, grant: &Grant<'_>) -> Vec<(String, String)> {
+        let mut supplied = vec![
+            ("redirect_uri", self.config.redirect_uri(&client.client_key)),
+            ("random", uuid::Uuid::new_v4().simple().to_string()),
+            ("uuid", uuid::Uuid::new_v4().to_string()),
+        ];
+        if let Grant::Code { state, scopes, .. } = grant {
+            supplied.push(("state", state.expose().clone()));
+            supplied.extend((!scopes.is_empty()).then(|| ("scope", scopes.join(&resolved.scope_separator))));
+        }
+        supplied.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+    }
+
+    async fn try_secrets(&self, asking: &Asking<'_>, secrets: &[KnownSecret]) -> Result<Asked> {
+        let Asking { resolved, bound, grant, supplied, begun } = asking;
         let refreshing = matches!(grant, Grant::RefreshToken(_));
         let (url, dialect) = match refreshing {
-            true => (&resolved.refresh_endpoint, &resolved.refresh_request),
-            false => (&resolved.token_endpoint, &resolved.token_request),
+            true => (resolved.refresh_endpoint.as_ref(), &resolved.refresh_request),
+            false => (Some(&resolved.token_endpoint), &resolved.token_request),
         };
         // A secret goes only to the origins it was entered for (SECURITY.md 24).
-        let origin = binds(bound, url).ok_or_else(bound_elsewhere)?;
+        let (url, origin) = url.and_then(|url| Some((url, binds(bound, url)?))).ok_or_else(bound_elsewhere)?;
         let tries: Vec<Option<&KnownSecret>> = match secrets {
             [] => vec![None],
             secrets => secrets.iter().map(Some).collect(),
@@ -204,10 +229,11 @@ impl Engine {
             let http = OAuthHttp::new(&self.outbound, &origin)
                 .with_dialect(dialect, &resolved.token_response)
                 .hiding(resolved.hidden.clone())
+                .supplying(supplied)
                 .within(Limits::TOKEN.total.saturating_sub(begun.elapsed()))
                 .at(self.clock.now());
             let result = match grant {
-                Grant::Code { code, verifier, redirect_uri } => {
+                Grant::Code { code, verifier, redirect_uri, .. } => {
                     endpoint.exchange_code(&http, code, *verifier, redirect_uri).await
                 }
                 Grant::RefreshToken(token) => endpoint.refresh(&http, token).await,

@@ -6,6 +6,7 @@ use tokio::time::Instant;
 use super::ask::{Answer, Asked, Grant, KnownSecret, bound_elsewhere};
 use super::commit::Release;
 use super::diagnose::{Facts, advised};
+use super::suspended::choice_required;
 use super::{Engine, LEASE_SECONDS, Reason, SEND_WITHIN, Step, suspended};
 use crate::error::{Error, Result};
 use crate::model::client::{Client, ClientStatus, GrantType, Resolved, binds};
@@ -212,7 +213,10 @@ impl Engine {
         let renewal = Renewal::of(credential, &tokens)?;
         let resolved = client.resolve(&credential.variables, &tokens.inputs).map_err(|_| values_do_not_fit())?;
         // What would be refused after the lease is taken is refused before.
-        let url = if renewal.is_spent_by_use() { &resolved.refresh_endpoint } else { &resolved.token_endpoint };
+        let url = match renewal.is_spent_by_use() {
+            true => resolved.refresh_endpoint.as_ref().ok_or_else(values_do_not_fit)?,
+            false => &resolved.token_endpoint,
+        };
         binds(&credential.bound_origin, url).ok_or_else(bound_elsewhere)?;
         let secrets = self.secrets_for(client, &resolved, &tokens.inputs).await?;
         let key = self.root_keys.current().await?;
@@ -268,6 +272,7 @@ fn check_status(credential: &Credential) -> Result<()> {
     match credential.status {
         CredentialStatus::Suspended => return Err(suspended(credential)),
         CredentialStatus::Revoking | CredentialStatus::Revoked => return Err(Error::Revoked),
+        CredentialStatus::ChoiceRequired => return Err(choice_required()),
         CredentialStatus::ReauthorizationRequired => {
             let reason = credential.status_reason.clone().unwrap_or_default();
             return Err(Error::ReauthorizationRequired { reason, url: None });

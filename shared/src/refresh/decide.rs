@@ -82,6 +82,7 @@ pub fn warning(credential: &Credential) -> Option<&'static str> {
         CredentialStatus::RefreshFailing => Some("refresh_failing"),
         CredentialStatus::ReauthorizationRequired => Some("reauthorization_required"),
         CredentialStatus::Active
+        | CredentialStatus::ChoiceRequired
         | CredentialStatus::Suspended
         | CredentialStatus::Revoking
         | CredentialStatus::Revoked => None,

@@ -28,7 +28,7 @@ impl<'a> Facts<'a> {
             redirect_uri: None,
             pkce: false,
             token_endpoint: Some(&resolved.token_endpoint),
-            refresh_endpoint: Some(&resolved.refresh_endpoint),
+            refresh_endpoint: resolved.refresh_endpoint.as_deref(),
             auth_method: Some(auth_name(resolved.token_request.auth.unwrap_or(resolved.auth_method))),
             refresh_auth_method: Some(auth_name(resolved.refresh_request.auth.unwrap_or(resolved.auth_method))),
             audience: settings.audience.as_deref(),

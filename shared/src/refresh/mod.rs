@@ -28,6 +28,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::clock::{Clock, Timestamp};
+use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::model::client::Client;
 use crate::model::credential::Credential;
@@ -54,6 +55,7 @@ pub const WAIT_BUDGET: Duration = Duration::from_secs(12);
 /// The engine.
 #[derive(Clone)]
 pub struct Engine {
+    pub(crate) config: Arc<Config>,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) vault: Arc<dyn Vault>,
     pub(crate) clock: Arc<dyn Clock>,

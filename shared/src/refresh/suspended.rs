@@ -1,4 +1,4 @@
-//! Why a suspended credential gives no token.
+//! Why a credential that waits for its owner gives no token.
 
 use super::commit::{SCOPE_EXCEEDED, UNUSABLE_TOKEN_TYPE};
 use crate::error::{Aside, Error};
@@ -26,5 +26,17 @@ pub(crate) fn suspended(credential: &Credential) -> Error {
         Some(ACCOUNT_UNVERIFIED) => Error::PutAside(Aside::AccountUnverified),
         Some(UNUSABLE_TOKEN_TYPE) => Error::PutAside(Aside::TokenType),
         _ => Error::Suspended,
+    }
+}
+
+/// What a caller is told who wants a token of a credential whose owner has yet to choose an account.
+pub(crate) fn choice_required() -> Error {
+    Error::Conflict {
+        code: "choice_required",
+        detail: "The grant covers several accounts at the provider, and its owner has yet to choose one.".to_owned(),
+        advice: &[
+            "Show the owner the credential's choices (GET /v1/credentials/{id}).",
+            "Send the chosen value: PATCH /v1/credentials/{id} with variables.",
+        ],
     }
 }

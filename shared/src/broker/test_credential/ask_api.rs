@@ -2,26 +2,23 @@
 
 use std::time::Duration;
 
-use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
+use http::{HeaderName, header};
 use serde_json::{Value, json};
-use url::Url;
 
 use super::{Finding, StepVerdict, TestStep, Trial, no_token};
+use crate::broker::api_request::Unaskable;
 use crate::broker::delivery::Api;
 use crate::broker::finding::ApiAnswer;
 use crate::clock::Timestamp;
-use crate::model::client::TestRequest;
 use crate::model::token_set::TokenSet;
-use crate::outbound::{Limits, OutboundRequest, OutboundResponse};
+use crate::outbound::{OutboundRequest, OutboundResponse};
+use crate::protocol::answer::is_ok;
 use crate::protocol::exchange::NoAnswer;
 use crate::protocol::redact::redact_body;
 use crate::refresh::diagnose::failure;
-use crate::secret::Secret;
 
 /// How long after the call's beginning the API is still asked: the function's time limit must not cut the answer off.
 const ASK_WITHIN: Duration = Duration::from_secs(14);
-/// One request to an API: a list may be long, and a program waits.
-const LIMITS: Limits = Limits { max_body: 1024 * 1024, total: Duration::from_secs(4) };
 /// The largest payload that is shown (bytes of JSON).
 const MAX_PAYLOAD: usize = 4096;
 
@@ -82,7 +79,14 @@ impl Trial<'_> {
             failure: None,
         };
         let advice = said.classify(&self.client, &self.credential, now);
-        let finding = if answer.status.is_success() && !is_html {
+        let ok = self.client.settings.test_request.as_ref().and_then(|test| test.ok.as_deref());
+        let says_no = |ok| serde_json::from_slice::<Value>(&answer.body).map_or(true, |said| !is_ok(&said, ok));
+        let finding = if answer.status.is_success() && !is_html && ok.is_some_and(says_no) {
+            let advice =
+                ["Read the payload: the API says there why it refused, although the status is one of success."];
+            let detail = "The API answered with a status of success and says that it is none.";
+            (StepVerdict::Failed, Finding::advising("api_denied", detail, &advice))
+        } else if answer.status.is_success() && !is_html {
             (StepVerdict::Passed, Finding::said(advice.code, advice.detail))
         } else {
             (StepVerdict::Failed, Finding::Classified(advice))
@@ -93,13 +97,12 @@ impl Trial<'_> {
     /// The request, or why there is none.
     fn prepare(&self, tokens: &TokenSet) -> Result<OutboundRequest, (StepVerdict, Finding)> {
         let skipped = |code, detail, advice| Err((StepVerdict::Skipped, Finding::advising(code, detail, &[advice])));
-        let failed = |code, detail, advice| Err((StepVerdict::Failed, Finding::advising(code, detail, &[advice])));
         let settings = &self.client.settings;
         if settings.api_base_url.is_none() {
             let advice = "Set the client's api_base_url, the API that the tokens are for.";
             return skipped("no_api_base_url", "The client does not say where the API is.", advice);
         }
-        let Some(TestRequest { method, path, .. }) = &settings.test_request else {
+        let Some(test) = &settings.test_request else {
             let advice = "Set the client's test_request, for example {\"method\": \"GET\", \"path\": \"/me\"}.";
             return skipped("no_test_request", "The client has no request to test with.", advice);
         };
@@ -108,45 +111,28 @@ impl Trial<'_> {
             return skipped("no_time_left", "The steps before took too long to ask the API, too.", advice);
         }
         let api = Api::of(&self.client, &self.credential, tokens);
-        let policy = self.broker.outbound().policy();
-        let Some((base, url)) = api.url(policy, "").zip(api.url(policy, path)) else {
-            let advice = "Check that the credential's variables and the provider's answer have what api_base_url uses, \
-                          and that it leads to an https address that may be reached.";
-            return failed("api_url_unknown", "The address of the API cannot be made for this credential.", advice);
-        };
-        // A token goes to its own API and nowhere else (SECURITY.md 24).
-        if url.origin() != base.origin() && !settings.api_origins.iter().any(|origin| is_origin(origin, &url)) {
-            let advice = "Check the client's test_request: its path is below api_base_url.";
-            return failed("api_origin_differs", "The test request leads to another origin than the API's.", advice);
-        }
-        let method = Method::from_bytes(method.as_deref().unwrap_or("GET").to_ascii_uppercase().as_bytes());
-        let (Ok(method), Some(headers)) = (method, headers(&api)) else {
-            let advice = "Check the method of the client's test_request and the client's header.";
-            return failed("request_unbuildable", "The test request cannot be built.", advice);
-        };
-        Ok(OutboundRequest { method, url: url.into(), headers, body: Vec::new(), limits: LIMITS })
+        api.test_request(self.broker.outbound().policy(), test).map_err(|why| {
+            let (code, detail, advice) = match why {
+                Unaskable::AddressUnknown => (
+                    "api_url_unknown",
+                    "The address of the API cannot be made for this credential.",
+                    "Check that the credential's variables and the provider's answer have what api_base_url uses, \
+                     and that it leads to an https address that may be reached.",
+                ),
+                Unaskable::OtherOrigin => (
+                    "api_origin_differs",
+                    "The test request leads to another origin than the API's.",
+                    "Check the client's test_request: its path is below api_base_url, or at one of api_origins.",
+                ),
+                Unaskable::Unbuildable => (
+                    "request_unbuildable",
+                    "The test request cannot be built.",
+                    "Check method, headers and body of the client's test_request, and the client's header.",
+                ),
+            };
+            (StepVerdict::Failed, Finding::advising(code, detail, &[advice]))
+        })
     }
-}
-
-/// The client's headers, and over them the one with the token.
-fn headers(api: &Api<'_>) -> Option<HeaderMap> {
-    let mut headers = HeaderMap::new();
-    let mut set = |name: &str, value: &Secret<String>| {
-        let mut sensitive = HeaderValue::from_str(value.expose()).ok()?;
-        sensitive.set_sensitive(true);
-        headers.insert(HeaderName::from_bytes(name.as_bytes()).ok()?, sensitive);
-        Some(())
-    };
-    for (name, value) in api.headers() {
-        set(&name, &value)?;
-    }
-    let (name, value) = api.token_header();
-    set(&name, &value)?;
-    Some(headers)
-}
-
-fn is_origin(origin: &str, url: &Url) -> bool {
-    Url::parse(origin).is_ok_and(|origin| origin.origin() == url.origin())
 }
 
 /// An address as it may be shown.
@@ -180,7 +166,10 @@ fn payload(answer: &OutboundResponse, tokens: &TokenSet) -> Value {
 
 #[cfg(test)]
 mod tests {
+    use http::HeaderMap;
+
     use super::*;
+    use crate::secret::Secret;
 
     #[test]
     fn a_page_is_known_by_its_type_or_by_how_it_begins() {

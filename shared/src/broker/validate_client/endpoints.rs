@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::broker::fields::Fields;
-use crate::model::client::{ClientSettings, CredentialsFrom};
+use crate::model::client::{ClientSettings, CredentialsFrom, put_in};
 use crate::model::variable::{Variable, VariableKind, VariableSource, Visibility};
 use crate::outbound::OutboundPolicy;
 use crate::protocol::template::{self, HostBinding, TemplateError};
@@ -21,6 +21,8 @@ pub(super) enum Known {
     AfterCallback,
     /// The first token answer.
     AfterToken,
+    /// What is looked up with the first token, and what is chosen from that.
+    AfterLookup,
 }
 
 pub(super) fn check(fields: &mut Fields, settings: &ClientSettings, policy: &OutboundPolicy) {
@@ -39,10 +41,16 @@ pub(super) fn check(fields: &mut Fields, settings: &ClientSettings, policy: &Out
         ("/revocation_endpoint", settings.revocation_endpoint.as_ref(), Known::AfterToken),
         ("/introspection_endpoint", settings.introspection_endpoint.as_ref(), Known::AfterToken),
         ("/userinfo_endpoint", settings.userinfo_endpoint.as_ref(), Known::AfterToken),
-        ("/api_base_url", settings.api_base_url.as_ref(), Known::AfterToken),
+        ("/api_base_url", settings.api_base_url.as_ref(), Known::AfterLookup),
     ] {
         if let Some(url) = url {
             check_template(fields, policy, pointer, url, settings, known);
+        }
+    }
+    for (index, variable) in settings.variables.iter().enumerate() {
+        if let Some(url) = variable.lookup.as_ref().and_then(|lookup| lookup.url.as_ref()) {
+            let pointer = format!("/variables/{index}/lookup/url");
+            check_template(fields, policy, &pointer, url, settings, Known::AfterToken);
         }
     }
     check_hosts(fields, settings);
@@ -64,8 +72,30 @@ pub(super) fn check(fields: &mut Fields, settings: &ClientSettings, policy: &Out
     }
 }
 
-/// A URL with or without variables: as it stands, and as it reads with values in it.
+/// A URL with or without variables: as it stands, and as it reads with values in it, whatever is chosen.
 fn check_template(
+    fields: &mut Fields,
+    policy: &OutboundPolicy,
+    pointer: &str,
+    template: &str,
+    settings: &ClientSettings,
+    known: Known,
+) {
+    for key in settings.settable().into_keys().filter(|key| template.contains(&format!("{{{key}}}"))) {
+        if let Some((code, detail)) = unusable_in_url(settings, key, known) {
+            return fields.wrong(pointer, code, detail);
+        }
+    }
+    for sets in settings.every_sets() {
+        let before = fields.count();
+        check_one(fields, policy, pointer, &put_in(template, &sets), settings, known);
+        if fields.count() > before {
+            return;
+        }
+    }
+}
+
+fn check_one(
     fields: &mut Fields,
     policy: &OutboundPolicy,
     pointer: &str,
@@ -127,14 +157,15 @@ pub(super) fn unusable(variable: Option<&Variable>, key: &str, known: Known) -> 
     let needs = match variable.source {
         VariableSource::Person | VariableSource::Client => Known::AtStart,
         VariableSource::Callback => Known::AfterCallback,
-        VariableSource::Token | VariableSource::Lookup | VariableSource::Choice => Known::AfterToken,
+        VariableSource::Token => Known::AfterToken,
+        VariableSource::Lookup | VariableSource::Choice => Known::AfterLookup,
     };
     (known < needs)
         .then(|| ("not_known_yet", format!("{key:?} comes with an answer of the provider, after this is used.")))
 }
 
 pub(super) fn declared<'a>(settings: &'a ClientSettings, key: &str) -> Option<&'a Variable> {
-    settings.variables.iter().find(|variable| variable.key == key)
+    settings.variable_behind(key)
 }
 
 /// The URL with what is known of its variables: the client's values, defaults, choices; and something harmless for the
@@ -167,8 +198,9 @@ fn example(settings: &ClientSettings, url: &str, keys: &[&str]) -> Result<Option
     unfit.map_or(Ok(None), Err)
 }
 
-/// A secret that many share goes to hosts that the client names, never to one that a person names (SECURITY.md 25).
+/// Where secrets and tokens go is the client's to name, never a person's or an answer's (SECURITY.md 25).
 fn check_hosts(fields: &mut Fields, settings: &ClientSettings) {
+    token_hosts(fields, settings);
     if settings.credentials_from == CredentialsFrom::Person || settings.auth_method() == AuthMethod::None {
         return;
     }
@@ -179,7 +211,7 @@ fn check_hosts(fields: &mut Fields, settings: &ClientSettings) {
                 VariableSource::Client => false,
                 outside => outside.is_outside(),
             };
-            theirs && variable.choices.is_empty()
+            theirs && !variable.confines_host()
         })
     };
     for (pointer, url) in [
@@ -194,8 +226,37 @@ fn check_hosts(fields: &mut Fields, settings: &ClientSettings) {
             fields.wrong(
                 pointer,
                 "host_not_fixed",
-                "The client's secret would go to whatever host a person names. Set credentials_from to person, give the \
-                 variable the source client or choices, or fix the end of the host, as in https://{name}.example.com.",
+                "The client's secret would go to whatever host a person or an answer names. Set credentials_from to \
+                 person, give the variable the source client, choices, or a pattern that only your provider's hosts match \
+                 (with an example), or fix the end of the host, as in https://{name}.example.com.",
+            );
+        }
+    }
+}
+
+/// An access token goes to the API, and to what is looked up with it. A parameter that any browser can bring does not
+/// name their hosts, and no answer names where values are looked up.
+fn token_hosts(fields: &mut Fields, settings: &ClientSettings) {
+    let lookups = settings.variables.iter().enumerate().filter_map(|(index, variable)| {
+        let url = variable.lookup.as_ref()?.url.as_deref()?;
+        Some((format!("/variables/{index}/lookup/url"), url, true))
+    });
+    let api = settings.api_base_url.as_deref().map(|url| ("/api_base_url".to_owned(), url, false));
+    for (pointer, url, is_lookup) in lookups.chain(api) {
+        let named_outside = |key: &str| {
+            declared(settings, key).is_some_and(|variable| {
+                let outside =
+                    variable.source == VariableSource::Callback || (is_lookup && variable.source.is_outside());
+                outside && !variable.confines_host()
+            })
+        };
+        let is_template = template::url_placeholders(url).is_ok();
+        if is_template && template::host_binding(url, &named_outside) == HostBinding::Open {
+            fields.wrong(
+                &pointer,
+                "host_not_fixed",
+                "The token would go to whatever host an answer names. Give the variable choices, or a pattern that only \
+                 your provider's hosts match (with an example), or fix the end of the host, as in https://{name}.example.com.",
             );
         }
     }

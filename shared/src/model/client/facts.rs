@@ -127,3 +127,10 @@ pub struct TestRequest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub label: Option<String>,
 }
+
+impl TestRequest {
+    /// Whether its path is a whole URL, or begins with a variable that is one.
+    pub fn is_url(&self) -> bool {
+        ["https://", "http://", "{"].iter().any(|begin| self.path.starts_with(begin))
+    }
+}

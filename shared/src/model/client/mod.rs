@@ -3,6 +3,7 @@
 mod defaults;
 mod facts;
 mod resolve;
+mod sets;
 mod settings;
 
 use serde::{Deserialize, Serialize};
@@ -15,6 +16,8 @@ use crate::protocol::token::AuthMethod;
 
 pub use facts::{HeaderScheme, OptionalScope, RefreshFacts, RefreshKind, ReusePenalty, Scopes, TestRequest};
 pub use resolve::{Resolved, Unresolved, binds};
+pub use sets::Sets;
+pub(crate) use sets::put_in;
 pub use settings::{ClientSettings, CredentialsFrom, GrantType};
 
 /// Whether a client can be used.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::sets::put_in;
 use super::{Client, ClientSettings, CredentialsFrom};
 use crate::model::token_set::SecretInputs;
 use crate::model::variable::{Variable, VariableSource, Visibility};
@@ -21,8 +22,8 @@ pub struct Resolved {
     pub auth_method: AuthMethod,
     /// Where codes are exchanged and tokens fetched.
     pub token_endpoint: String,
-    /// Where refresh tokens are presented.
-    pub refresh_endpoint: String,
+    /// Where refresh tokens are presented; `None` as long as an answer of the provider has yet to name it.
+    pub refresh_endpoint: Option<String>,
     /// RFC 7009.
     pub revocation_endpoint: Option<String>,
     /// RFC 7662.
@@ -68,16 +69,31 @@ impl Client {
         let settings = &self.settings;
         // Secrets never stand in an address: addresses are logged by everybody.
         let url = |field: &'static str, text: &str| self.url(field, text, shown).map(String::from);
-        let optional = |field, text: &Option<String>| text.as_deref().map(|text| url(field, text)).transpose();
-        let value = |key: &str| shown.get(key).cloned().or_else(|| Some(secret.get(key)?.expose().clone()));
+        // What an answer of the provider has yet to supply is not there before it.
+        let later = |address: Result<String, Unresolved>| match address {
+            Err(Unresolved::Template { error: TemplateError::Missing(key), .. }) if self.comes_later(&key) => Ok(None),
+            address => address.map(Some),
+        };
+        let optional = |field, text: &Option<String>| match text {
+            Some(text) => later(url(field, text)),
+            None => Ok(None),
+        };
+        let sets = settings.sets(shown);
+        let value = |key: &str| {
+            let plain = shown.get(key).or_else(|| sets.get(key)).cloned();
+            plain.or_else(|| Some(secret.get(key)?.expose().clone()))
+        };
+        // In what is sent after the first token answer only, such a value stands for nothing until it is there.
+        let value_or_later = |key: &str| value(key).or_else(|| self.comes_later(key).then(String::new));
         let missing = |field| move |key: String| Unresolved::Template { field, error: TemplateError::Missing(key) };
 
         let token_endpoint = settings.token_endpoint.as_deref().ok_or(Unresolved::Incomplete("token_endpoint"))?;
         let token_endpoint = url("token_endpoint", token_endpoint)?;
-        let refresh_request = settings.refresh_dialect().render(&value).map_err(missing("refresh_request"))?;
-        let refresh_endpoint = match &settings.refresh_dialect().url {
-            Some(text) => url("refresh_request", text)?,
-            None => token_endpoint.clone(),
+        let refresh = settings.refresh_dialect();
+        let refresh_request = refresh.render(&value_or_later).map_err(missing("refresh_request"))?;
+        let refresh_endpoint = match &refresh.url {
+            Some(text) => later(url("refresh_request", text))?,
+            None => Some(token_endpoint.clone()),
         };
         let client_id = match settings.credentials_from {
             CredentialsFrom::Client => settings.client_id.clone(),
@@ -92,12 +108,34 @@ impl Client {
             token_request: settings.token_request.render(&value).map_err(missing("token_request"))?,
             refresh_request,
             token_response: settings.token_response.clone(),
-            revocation_request: settings.revocation_request.render(&value).map_err(missing("revocation_request"))?,
+            revocation_request: settings
+                .revocation_request
+                .render(&value_or_later)
+                .map_err(missing("revocation_request"))?,
             params: settings.token_params(),
             scope_separator: settings.scopes.separator.clone().unwrap_or_else(|| " ".to_owned()),
             hidden: secret.values().cloned().collect(),
             token_endpoint,
         })
+    }
+
+    /// The values with something in the place of those that the authorization response will bring: to see whether all the
+    /// rest fits.
+    pub fn with_stand_ins(&self, shown: &BTreeMap<String, String>) -> BTreeMap<String, String> {
+        let brought = self.settings.variables.iter().filter(|variable| variable.source == VariableSource::Callback);
+        let mut values = shown.clone();
+        for variable in brought {
+            let choice = variable.choices.first().map(|choice| &choice.value);
+            let stand_in = variable.default.as_ref().or(choice).or(variable.example.as_ref()).cloned();
+            values.entry(variable.key.clone()).or_insert_with(|| stand_in.unwrap_or_else(|| "x".to_owned()));
+        }
+        values
+    }
+
+    /// Whether the value of a variable comes with the token answer or after it.
+    fn comes_later(&self, key: &str) -> bool {
+        let variable = self.settings.variables.iter().find(|variable| variable.key == key);
+        variable.is_some_and(|variable| variable.source.is_outside() && variable.source != VariableSource::Callback)
     }
 
     /// A URL of the client with the values put in; `client_id` stands for the one that the authorization server issued.
@@ -110,15 +148,16 @@ impl Client {
         text: &str,
         shown: &BTreeMap<String, String>,
     ) -> Result<url::Url, Unresolved> {
+        let text = put_in(text, &self.settings.sets(shown));
         let own =
             self.settings.client_id.as_ref().filter(|_| self.settings.credentials_from == CredentialsFrom::Client);
         let rendered = match own {
             Some(id) if text.contains("{client_id}") => {
                 let mut values = shown.clone();
                 values.insert("client_id".to_owned(), id.clone());
-                template::render_url(text, &values)
+                template::render_url(&text, &values)
             }
-            _ => template::render_url(text, shown),
+            _ => template::render_url(&text, shown),
         };
         rendered.map_err(|error| Unresolved::Template { field, error })
     }
@@ -152,6 +191,7 @@ impl ClientSettings {
                 text = text.replace(&placeholder(&variable.key), value.trim_end_matches('/'));
             }
         }
+        text = put_in(&text, &self.fixed_sets()).into_owned();
         if !text.contains('{') {
             return origin(&text);
         }
@@ -168,6 +208,10 @@ impl ClientSettings {
             choices.sort();
             let listed = format!("{{{}={}}}", variable.key, choices.join("|"));
             open = open.replace(&placeholder(&variable.key), &listed);
+        }
+        for (key, mut texts) in self.settable() {
+            texts.sort_unstable();
+            open = open.replace(&placeholder(key), &format!("{{{key}={}}}", texts.join("|")));
         }
         Some(open)
     }
@@ -201,7 +245,7 @@ impl Resolved {
     pub fn origins(&self) -> String {
         let endpoints = [
             Some(&self.token_endpoint),
-            Some(&self.refresh_endpoint),
+            self.refresh_endpoint.as_ref(),
             self.revocation_endpoint.as_ref(),
             self.introspection_endpoint.as_ref(),
         ];

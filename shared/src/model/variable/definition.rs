@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 
 use super::accept::{conform, normal_form};
-use super::{Variable, VariableKind, VariableSource, Visibility, compile};
+use super::{Choice, Variable, VariableKind, VariableSource, Visibility, compile};
 use crate::error::FieldError;
+use crate::protocol::dialect::lookup::is_place;
 use crate::protocol::template::is_key;
 
 /// The most variables of a client, and the most choices of one.
@@ -62,6 +63,13 @@ pub fn check_definition(variable: &Variable) -> Vec<(&'static str, &'static str,
     }
     check_pattern(variable, &mut refuse);
     check_choices(variable, &mut refuse);
+    check_sets(variable, &mut refuse);
+    check_source(variable, &mut refuse);
+    if let Some(example) = &variable.example
+        && let Err((code, detail)) = conform(variable, example)
+    {
+        refuse("/example", code, &detail);
+    }
     if let Some(default) = &variable.default {
         if variable.secret {
             refuse("/default", "secret_default", "A secret has no default: a default is shown to everybody.");
@@ -91,6 +99,22 @@ pub fn check_definitions(variables: &[Variable]) -> Vec<FieldError> {
         if !seen.insert(variable.key.as_str()) {
             wrong.push(at(("/key", "duplicate_key", "Another variable has this key.".to_owned())));
         }
+        let others = || variables.iter().enumerate().filter(|(other, _)| *other != index).map(|(_, other)| other);
+        let set: BTreeSet<&String> = variable.choices.iter().flat_map(|choice| choice.sets.keys()).collect();
+        let elsewhere = |key: &String| {
+            variable.key == *key
+                || others().any(|other| other.key == *key || other.choices.iter().any(|one| one.sets.contains_key(key)))
+        };
+        if set.into_iter().any(elsewhere) {
+            let rule = "A variable, or a choice of another one, supplies a placeholder of this name already.";
+            wrong.push(at(("/choices", "duplicate_key", rule.to_owned())));
+        }
+        let chosen_for = variable.lookup.as_ref().and_then(|lookup| lookup.with.as_ref());
+        let is_choice = |other: &Variable| other.source == VariableSource::Choice;
+        if chosen_for.is_some_and(|key| !others().any(|other| other.key == *key && is_choice(other))) {
+            let rule = "It names the variable for which an item is chosen, with the source `choice`.";
+            wrong.push(at(("/lookup/with", "not_a_choice_variable", rule.to_owned())));
+        }
     }
     wrong
 }
@@ -108,6 +132,63 @@ fn check_pattern(variable: &Variable, refuse: &mut impl FnMut(&'static str, &'st
         let rule = "It is not a regular expression that is small and read alike everywhere: no look-around, inline \
                     flags, named groups or Unicode classes.";
         refuse("/pattern", "not_a_pattern", rule);
+    }
+}
+
+/// What the choices set: each the same placeholders, in one line each.
+fn check_sets(variable: &Variable, refuse: &mut impl FnMut(&'static str, &'static str, &str)) {
+    let keys = |choice: &Choice| choice.sets.keys().cloned().collect::<Vec<_>>();
+    let Some(first) = variable.choices.first().map(keys) else { return };
+    if !variable.choices.iter().all(|choice| keys(choice) == first) {
+        refuse("/choices", "sets_differ", "Every choice sets the same placeholders.");
+    }
+    if first.iter().any(|key| !is_key(key) || RESERVED.contains(&key.as_str())) {
+        refuse("/choices", "not_a_key", "What a choice sets has a key as variables have, and none that is reserved.");
+    }
+    let too_long = |text: &String| text.len() > MAX_LABEL || text.chars().any(char::is_control);
+    if variable.choices.iter().flat_map(|choice| choice.sets.values()).any(too_long) {
+        refuse("/choices", "not_a_text", "What a choice sets is one line of at most 256 bytes.");
+    }
+    if variable.secret && !first.is_empty() {
+        refuse("/secret", "secret_choice", "What choices set is shown, so the choice is no secret.");
+    }
+}
+
+/// Where a value from outside stands.
+fn check_source(variable: &Variable, refuse: &mut impl FnMut(&'static str, &'static str, &str)) {
+    let Variable { source, from, lookup, .. } = variable;
+    match from {
+        Some(_) if !matches!(source, VariableSource::Callback | VariableSource::Token) => {
+            refuse("/from", "not_used", "Only the sources `callback` and `token` have it.");
+        }
+        Some(place) if !is_place(place) => {
+            refuse("/from", "not_a_place", "A name, a dotted path, or a JSON Pointer such as /data/id.");
+        }
+        _ => {}
+    }
+    let looked_up = matches!(source, VariableSource::Lookup | VariableSource::Choice);
+    let Some(lookup) = lookup else {
+        if looked_up {
+            refuse("/lookup", "required", "The sources `lookup` and `choice` say where the value is looked up.");
+        }
+        return;
+    };
+    if !looked_up {
+        return refuse("/lookup", "not_used", "Only the sources `lookup` and `choice` have it.");
+    }
+    if lookup.url.is_some() == lookup.with.is_some() {
+        refuse("/lookup", "url_or_with", "It has either `url` or `with`.");
+    }
+    let of_choice = *source == VariableSource::Choice;
+    if of_choice && lookup.with.is_some() {
+        refuse("/lookup/with", "not_used", "A choice has a list of its own; the source `lookup` follows another's.");
+    }
+    if of_choice != lookup.items.is_some() {
+        refuse("/lookup/items", "items_of_choice", "A choice has the place of its list, and nothing else has one.");
+    }
+    let places = [Some(&lookup.value), lookup.items.as_ref(), lookup.label.as_ref()];
+    if !places.into_iter().flatten().all(|place| is_place(place)) {
+        refuse("/lookup", "not_a_place", "Places are keys, dotted paths, or JSON Pointers such as /data/id.");
     }
 }
 

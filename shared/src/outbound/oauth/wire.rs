@@ -10,9 +10,9 @@ use super::OAuthHttpError;
 use super::expiry::{lifetime, seconds_until};
 use super::extra::extra;
 use crate::clock::Timestamp;
-use crate::protocol::answer::{FORM, denies, is_of_type, is_yes, repeated_fields, repeated_members};
+use crate::protocol::answer::{FORM, denies, is_of_type, is_ok, repeated_fields, repeated_members};
 use crate::protocol::dialect::TokenResponseDialect;
-use crate::protocol::dialect::lookup::{condition, find};
+use crate::protocol::dialect::lookup::find;
 use crate::protocol::scope;
 
 /// Longest `error` and `error_description` handed on, in characters.
@@ -135,16 +135,6 @@ fn claims_error(answer: &Value, dialect: &TokenResponseDialect) -> bool {
         return !is_ok(answer, ok);
     }
     denies(answer, dialect.error.as_deref())
-}
-
-fn is_ok(answer: &Value, ok: &str) -> bool {
-    let (place, wanted) = condition(ok);
-    match (find(answer, place), wanted) {
-        (None, _) => false,
-        (Some(Value::String(text)), Some(wanted)) => text == wanted,
-        (Some(value), Some(wanted)) => serde_json::from_str::<Value>(wanted).is_ok_and(|wanted| *value == wanted),
-        (Some(value), None) => is_yes(value),
-    }
 }
 
 /// The error answer of §5.2, also when `error` is an object; nothing without a usable code.

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::encode::Kind;
 use super::placeholder::{Found, Rules, Stage, names, substitute};
-use super::{BodyTemplate, RevocationDialect, TokenRequestDialect, is_standard};
+use super::{BodyTemplate, RevocationDialect, TokenRequestDialect, is_supplied};
 
 /// A dialect with its variables in it. Some of them may be secret, so it can be neither printed nor serialized.
 #[derive(Clone)]
@@ -71,7 +71,7 @@ fn variables<'v>(mut texts: Vec<&'v str>, body: Option<&'v BodyTemplate>) -> BTr
         Some(BodyTemplate::Parameters(parameters)) => parameters.values().for_each(|value| collect(value, &mut texts)),
         None => {}
     }
-    texts.into_iter().flat_map(names).filter(|name| !is_standard(name)).collect()
+    texts.into_iter().flat_map(names).filter(|name| !is_supplied(name)).collect()
 }
 
 fn collect<'v>(value: &'v Value, texts: &mut Vec<&'v str>) {
@@ -87,7 +87,7 @@ fn collect<'v>(value: &'v Value, texts: &mut Vec<&'v str>) {
 fn variable<'r>(resolve: Resolve<'r>, fits: &'r dyn Fn(&str) -> bool) -> impl Fn(&str) -> Found + 'r {
     move |name| match resolve(name).filter(|value| fits(value)) {
         Some(value) => Found::Text(value),
-        None if is_standard(name) => Found::Later,
+        None if is_supplied(name) => Found::Later,
         None => Found::Unset,
     }
 }

@@ -6,7 +6,8 @@ use super::refresh::Change;
 use super::*;
 
 /// The fields that people change.
-const CHANGEABLE: [&str; 7] = ["name", "owner", "labels", "external_id", "account_kind", "variables", "projects"];
+const CHANGEABLE: [&str; 8] =
+    ["name", "owner", "labels", "external_id", "account_kind", "variables", "choices", "projects"];
 
 /// The shard of the index of due work that a credential is in.
 pub(super) fn shard(id: &CredentialId) -> u32 {
@@ -27,7 +28,10 @@ pub(super) fn due_time(credential: &Credential) -> Option<i64> {
         CredentialStatus::Revoking => {
             Some(credential.refresh_after.unwrap_or_else(|| credential.created_at.timestamp_millis()))
         }
-        CredentialStatus::ReauthorizationRequired | CredentialStatus::Suspended | CredentialStatus::Revoked => None,
+        CredentialStatus::ChoiceRequired
+        | CredentialStatus::ReauthorizationRequired
+        | CredentialStatus::Suspended
+        | CredentialStatus::Revoked => None,
     }
 }
 
@@ -126,8 +130,8 @@ impl DynamoDbStore {
         // What has ended may have freed its name, and takes none any more.
         let mut condition =
             "#name = :old_name AND #owner = :old_owner AND NOT (#status IN (:revoking, :revoked))".to_owned();
-        if changed.contains(&"variables") {
-            // A grant that came meanwhile brought variables of its own.
+        if changed.contains(&"variables") || changed.contains(&"choices") {
+            // A grant that came meanwhile brought variables and choices of its own.
             condition.push_str(" AND #gen = :gen_before");
             change.values.insert(":gen_before".to_owned(), super::refresh::generation(old.generation));
         }

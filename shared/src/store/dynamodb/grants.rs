@@ -44,7 +44,7 @@ impl DynamoDbStore {
         change.set_or_remove("at_exp", new.at_exp.map(number));
         change.set_or_remove("refresh_after", new.refresh_after.map(number));
         change.due(&base.id, due_time(new));
-        for field in ["prev", "prev_until", "lease", "intent", "backoff_until"] {
+        for field in ["prev", "prev_until", "lease", "intent", "backoff_until", "choices"] {
             change.remove(field);
         }
         // Who suspended it, ended it or gave it to another owner since it was read did not know of the new grant.

@@ -1,0 +1,90 @@
+//! Placeholders that a choice sets: one answer of a person stands in several places, each in its own words.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use super::ClientSettings;
+use crate::model::variable::Variable;
+use crate::protocol::template;
+
+/// Placeholders and what stands for them.
+pub type Sets = BTreeMap<String, String>;
+
+impl ClientSettings {
+    /// The variable of this key, or the one whose choices set a placeholder of this name.
+    pub fn variable_behind(&self, key: &str) -> Option<&Variable> {
+        let named = self.variables.iter().find(|variable| variable.key == key);
+        let sets = |variable: &&Variable| variable.choices.iter().any(|choice| choice.sets.contains_key(key));
+        named.or_else(|| self.variables.iter().find(sets))
+    }
+
+    /// Whether all placeholders of a text that is no URL are variables.
+    pub(crate) fn names_variables(&self, text: &str) -> bool {
+        let keys = template::line_placeholders(text).unwrap_or_default();
+        !keys.is_empty() && keys.into_iter().all(|key| self.variable_behind(key).is_some())
+    }
+
+    /// What the choices among these values set. A variable without a value counts with the client's own, then with its
+    /// default.
+    pub fn sets(&self, values: &BTreeMap<String, String>) -> Sets {
+        self.sets_where(|variable| {
+            let value = values.get(&variable.key).or_else(|| self.values.get(&variable.key));
+            value.or(variable.default.as_ref()).map(String::as_str)
+        })
+    }
+
+    /// What the choices that nobody but the client makes set.
+    pub(super) fn fixed_sets(&self) -> Sets {
+        self.sets_where(|variable| self.fixed_value(variable))
+    }
+
+    fn sets_where<'v>(&'v self, value: impl Fn(&'v Variable) -> Option<&'v str>) -> Sets {
+        let chosen = |variable: &'v Variable| {
+            let value = value(variable)?;
+            variable.choices.iter().find(|choice| choice.value == value)
+        };
+        self.variables.iter().filter_map(chosen).flat_map(|choice| choice.sets.clone()).collect()
+    }
+
+    /// The sets of every choice, beside the first or preset choices of the other variables; one empty set where no choice
+    /// sets anything.
+    pub(crate) fn every_sets(&self) -> Vec<Sets> {
+        let first =
+            |variable: &Variable| variable.choices.first().map(|choice| choice.sets.clone()).unwrap_or_default();
+        let mut base: Sets = self.variables.iter().flat_map(first).collect();
+        base.extend(self.sets(&BTreeMap::new()));
+        let choices = self.variables.iter().flat_map(|variable| &variable.choices);
+        let each = choices.filter(|choice| !choice.sets.is_empty()).map(|choice| {
+            let mut sets = base.clone();
+            sets.extend(choice.sets.clone());
+            sets
+        });
+        let mut all: Vec<Sets> = each.collect();
+        if all.is_empty() {
+            all.push(base);
+        }
+        all
+    }
+
+    /// Every text that a placeholder can be set to, by the placeholder.
+    pub(crate) fn settable(&self) -> BTreeMap<&str, Vec<&str>> {
+        let mut all: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+        for (key, text) in self.variables.iter().flat_map(|variable| &variable.choices).flat_map(|choice| &choice.sets)
+        {
+            all.entry(key).or_default().push(text);
+        }
+        all
+    }
+}
+
+/// A template with what choices set in it. That is the client's own text, so in a URL it may be any part, or nothing.
+pub(crate) fn put_in<'t>(template: &'t str, sets: &Sets) -> Cow<'t, str> {
+    let mut text = Cow::Borrowed(template);
+    for (key, set) in sets {
+        let placeholder = format!("{{{key}}}");
+        if text.contains(&placeholder) {
+            text = Cow::Owned(text.replace(&placeholder, set));
+        }
+    }
+    text
+}

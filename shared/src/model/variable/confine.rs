@@ -1,0 +1,41 @@
+//! Whether a variable can name only hosts of its provider: a token or a secret goes where it says.
+
+use super::accept::conform;
+use super::{Variable, VariableKind};
+
+impl Variable {
+    /// Whether its choices, or its pattern with an example, leave no host but the provider's. A pattern is tried with
+    /// hosts that an attacker could have, made of the example; one without an example confines nothing.
+    pub fn confines_host(&self) -> bool {
+        if !self.choices.is_empty() {
+            return true;
+        }
+        let Some(example) = self.example.as_deref().filter(|_| self.pattern.is_some()) else { return false };
+        let Ok(example) = conform(self, example) else { return false };
+        let host = example.split_once("://").map_or(example.as_str(), |(_, rest)| rest);
+        let host = host.split(['/', '?', '#']).next().unwrap_or_default();
+        let is_url = self.kind == VariableKind::Url || example.contains("://");
+        hostile(host).all(|host| {
+            let value = if is_url { format!("https://{host}") } else { host };
+            conform(self, &value).is_err()
+        })
+    }
+}
+
+/// Hosts that are not the provider's and resemble one of its.
+fn hostile(host: &str) -> impl Iterator<Item = String> {
+    let labels: Vec<&str> = host.split('.').collect();
+    let registered = labels.get(labels.len().saturating_sub(2)..).unwrap_or_default().join(".");
+    let first = labels.first().copied().unwrap_or_default();
+    let like = [
+        format!("{host}.evil.example"),
+        format!("{host}.evil.com"),
+        format!("{first}.evil.com"),
+        format!("evil{registered}"),
+        format!("evil-{registered}"),
+        format!("evil.example/{host}"),
+        format!("evil.example/x.{host}"),
+    ];
+    let others = ["evil.example", "evil.com", "a.evil.net", "evil", "localhost", "127.0.0.1"];
+    like.into_iter().chain(others.map(str::to_owned))
+}
