@@ -34,6 +34,7 @@ impl Broker {
         let inputs =
             self.accept_grant_inputs(&client, grant, new.variables.unwrap_or_default(), new.username, new.password)?;
         let scopes = wanted_scopes(&client, project, new.scopes.unwrap_or_default())?;
+        let scopes = client.settings.render_scopes(scopes, &inputs.shown);
         let resolved = self.resolve_inputs(&client, &inputs, "/variables")?;
         self.check_name(&head).await?;
 

@@ -92,6 +92,7 @@ impl Broker {
         let grant = GrantType::AuthorizationCode;
         let mut inputs = self.accept_inputs(&client, grant, new.variables.unwrap_or_default(), "/variables")?;
         take_answered(&client, &extra, &mut inputs)?;
+        let scopes = client.settings.render_scopes(scopes, &inputs.shown);
         let resolved = self.resolve_inputs(&client, &inputs, "/variables")?;
         self.check_name(&head).await?;
 

@@ -109,6 +109,7 @@ impl Broker {
             }
         };
 
+        let scopes = client.settings.render_scopes(scopes, &inputs.shown);
         let now = self.now();
         let key = self.root_keys().current().await?;
         let (id, state, cookie) = (FlowId::generate(), random_token()?, random_token()?);

@@ -2,7 +2,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use http::{HeaderMap, HeaderValue, header};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
 use serde_json::{Map, Value};
 use url::Url;
 use url::form_urlencoded::{self, byte_serialize};
@@ -24,6 +24,17 @@ pub struct ClientAuth<'a> {
     pub client_secret: Option<&'a Secret<String>>,
 }
 
+/// How the API of the provider is called, for those that take a revocation as such a call.
+#[derive(Clone, Copy)]
+pub struct ApiCall<'a> {
+    /// The header that carries the access token.
+    pub header: &'a str,
+    /// What stands before it; empty for nothing.
+    pub prefix: &'a str,
+    /// The access token of the grant; without one, the token that is revoked takes its place.
+    pub access_token: Option<&'a Secret<String>>,
+}
+
 /// What the answer to a revocation request proves (RFC 7009 §2.2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
@@ -35,8 +46,8 @@ pub enum Verdict {
     Refused(&'static str),
 }
 
-/// The request that revokes `token`, a `hint` (`refresh_token` or `access_token`, §2.1). `access_token` authenticates it
-/// where the dialect says `bearer`; without one, the token itself does.
+/// The request that revokes `token`, a `hint` (`refresh_token` or `access_token`, §2.1). Where the dialect says `bearer`
+/// it is authenticated as a call of the `api`.
 ///
 /// Nothing comes of an address that is no URL or of a dialect that no check has passed.
 pub fn request(
@@ -45,7 +56,7 @@ pub fn request(
     hint: &str,
     auth: ClientAuth<'_>,
     dialect: &RevocationDialect,
-    access_token: Option<&Secret<String>>,
+    api: ApiCall<'_>,
 ) -> Option<WireRequest> {
     let url = Url::parse(endpoint).ok()?;
     let method = dialect.auth.unwrap_or(match auth.method {
@@ -67,8 +78,9 @@ pub fn request(
         RevocationAuth::None => authenticate(AuthMethod::None, auth, &mut headers, &mut parameters)?,
         RevocationAuth::Bearer => {
             parameters.retain(|(name, _)| dialect.names.contains_key(name));
-            let bearer = format!("Bearer {}", access_token.unwrap_or(token).expose());
-            headers.insert(header::AUTHORIZATION, sensitive(&bearer)?);
+            let token = api.access_token.unwrap_or(token).expose();
+            let value = if api.prefix.is_empty() { token.clone() } else { format!("{} {token}", api.prefix) };
+            headers.insert(HeaderName::from_bytes(api.header.as_bytes()).ok()?, sensitive(&value)?);
         }
     }
     // A header or text of the dialect may name them wherever they are sent.

@@ -10,7 +10,7 @@ use crate::outbound::{Limits, OutboundRequest, OutboundResponse};
 use crate::protocol::dialect::WireRequest;
 use crate::protocol::exchange::{AuthSent, Exchange, NoAnswer};
 use crate::protocol::redact::{mask_shown, redact_body};
-use crate::protocol::revocation::{self, ClientAuth, Verdict};
+use crate::protocol::revocation::{self, ApiCall, ClientAuth, Verdict};
 use crate::secret::Secret;
 
 /// What the provider said to all tokens.
@@ -76,7 +76,9 @@ impl Engine {
         let mut verdict = Verdict::Later(None);
         for secret in tries {
             let auth = client_auth(resolved, secret);
-            let request = revocation::request(endpoint, token, hint, auth, &resolved.revocation_request, access);
+            let scheme = &resolved.header;
+            let api = ApiCall { header: &scheme.name, prefix: scheme.prefix.trim(), access_token: access };
+            let request = revocation::request(endpoint, token, hint, auth, &resolved.revocation_request, api);
             let Some(request) = request else { return Verdict::Later(Some("not_a_request")) };
             let hidden = resolved.hidden.iter().chain([token]).chain(secret.map(KnownSecret::value));
             let (mut record, answer) = self.send_wire(request, hidden).await;

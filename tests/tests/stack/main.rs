@@ -33,6 +33,8 @@ mod flow;
 #[cfg(test)]
 mod forms;
 #[cfg(test)]
+mod found;
+#[cfg(test)]
 mod imports;
 #[cfg(test)]
 mod interrupted;

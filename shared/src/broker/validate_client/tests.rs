@@ -16,6 +16,7 @@ fn wrong(patch: Value) -> Vec<(String, &'static str)> {
     variables::check(&mut fields, &settings);
     endpoints::check(&mut fields, &settings, &OutboundPolicy::strict());
     wire::check(&mut fields, &settings);
+    api::check(&mut fields, &settings);
     match fields.done() {
         Ok(()) => Vec::new(),
         Err(Error::Invalid(errors)) => {
@@ -247,7 +248,7 @@ fn what_is_wrong_is_named_by_pointer_and_code() {
         ),
         // Authorization parameters.
         (json!({ "authorization_names": { "prompt": "p" } }), "/authorization_names/prompt", "not_a_parameter"),
-        (json!({ "authorization_names": { "client_id": "" } }), "/authorization_names/client_id", "not_a_name"),
+        (json!({ "authorization_names": { "state": "" } }), "/authorization_names/state", "not_left_out"),
         (json!({ "authorization_names": { "client_id": "a b" } }), "/authorization_names/client_id", "not_a_name"),
         (json!({ "authorization_names": { "client_id": "state" } }), "/authorization_names/client_id", "duplicate"),
         (

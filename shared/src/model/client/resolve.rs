@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::sets::put_in;
-use super::{Client, ClientSettings, CredentialsFrom};
+use super::{Client, ClientSettings, CredentialsFrom, HeaderScheme};
 use crate::model::token_set::SecretInputs;
 use crate::model::variable::{Variable, VariableSource, Visibility};
 use crate::protocol::dialect::{Rendered, RevocationDialect, TokenRequestDialect, TokenResponseDialect};
@@ -36,6 +36,8 @@ pub struct Resolved {
     pub token_response: TokenResponseDialect,
     /// What a revocation looks like.
     pub revocation_request: Rendered<RevocationDialect>,
+    /// How the access token goes into a request to the API.
+    pub header: HeaderScheme,
     /// `audience` and `resource` (RFC 8707), sent with every token request.
     pub params: BTreeMap<String, String>,
     /// What stands between scopes on the wire.
@@ -112,6 +114,7 @@ impl Client {
                 .revocation_request
                 .render(&value_or_later)
                 .map_err(missing("revocation_request"))?,
+            header: settings.header.clone(),
             params: settings.token_params(),
             scope_separator: settings.scopes.separator.clone().unwrap_or_else(|| " ".to_owned()),
             hidden: secret.values().cloned().collect(),

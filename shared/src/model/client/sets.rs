@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use super::ClientSettings;
 use crate::model::variable::Variable;
+use crate::protocol::scope::is_scope_token;
 use crate::protocol::template;
 
 /// Placeholders and what stands for them.
@@ -20,7 +21,7 @@ impl ClientSettings {
 
     /// Whether all placeholders of a text that is no URL are variables.
     pub(crate) fn names_variables(&self, text: &str) -> bool {
-        let keys = template::line_placeholders(text).unwrap_or_default();
+        let keys = if text.contains('{') { template::line_placeholders(text).unwrap_or_default() } else { Vec::new() };
         !keys.is_empty() && keys.into_iter().all(|key| self.variable_behind(key).is_some())
     }
 
@@ -31,6 +32,17 @@ impl ClientSettings {
             let value = values.get(&variable.key).or_else(|| self.values.get(&variable.key));
             value.or(variable.default.as_ref()).map(String::as_str)
         })
+    }
+
+    /// Scopes with the values of variables in them. One whose value is not known, or that becomes no scope, is not asked.
+    pub(crate) fn render_scopes(&self, scopes: Vec<String>, values: &BTreeMap<String, String>) -> Vec<String> {
+        let sets = self.sets(values);
+        let find = |key: &str| values.get(key).or_else(|| sets.get(key)).cloned();
+        let render = |scope: String| match self.names_variables(&scope) {
+            true => template::render_line(&scope, &find).ok().flatten().filter(|scope| is_scope_token(scope)),
+            false => Some(scope),
+        };
+        scopes.into_iter().filter_map(render).collect()
     }
 
     /// What the choices that nobody but the client makes set.

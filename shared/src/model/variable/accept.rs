@@ -138,10 +138,10 @@ pub(super) fn normal_form(kind: VariableKind, value: &str) -> Result<String, Ref
     })
 }
 
-/// A host name in lower case, cut out of a URL where one was given.
+/// A host name in lower case, also one that was pasted as `https://host/`.
 fn host(value: &str) -> Option<String> {
     let value = value.trim().to_ascii_lowercase();
     let bare = value.strip_prefix("https://").or_else(|| value.strip_prefix("http://")).unwrap_or(&value);
-    let bare = bare.split(['/', '?', '#']).next().unwrap_or_default();
+    let bare = bare.trim_end_matches('/');
     is_host_name(bare).then(|| bare.to_owned())
 }

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::accept::conform;
-use super::{Variable, VariableSource};
+use super::{Variable, VariableKind, VariableSource};
 use crate::protocol::dialect::lookup::find;
 
 /// Why a value from outside is not taken. It never quotes the value.
@@ -36,13 +36,21 @@ impl Variable {
         }
     }
 
-    /// A value from outside as it is kept, if it is one of this variable: of its kind, among its choices, of its pattern.
+    /// A value from outside as it is kept, if it is one of this variable: of its kind, among its choices, of its pattern. A
+    /// URL where a host is wanted is cut to its host.
     ///
     /// # Errors
     /// [`Misfit`].
     pub fn take(&self, value: &str) -> Result<String, Misfit> {
+        let value = if self.kind == VariableKind::Host { host_of(value) } else { value };
         conform(self, value).map_err(|(code, _)| Misfit { code })
     }
+}
+
+/// What stands between the scheme and the path of a URL.
+fn host_of(text: &str) -> &str {
+    let rest = text.split_once("://").map_or(text, |(_, rest)| rest);
+    rest.split(['/', '?', '#']).next().unwrap_or_default()
 }
 
 /// A text with something in it, a number or a truth value, as text.

@@ -106,6 +106,9 @@ fn property(variable: &Variable) -> Value {
     if let Some(default) = variable.default.as_ref().filter(|_| !variable.secret) {
         put("default", typed(variable.kind, default));
     }
+    if let Some(example) = &variable.example {
+        put("examples", json!([typed(variable.kind, example)]));
+    }
     if variable.choices.iter().any(|choice| choice.label.is_some()) {
         let one = |choice: &Choice| {
             let title = choice.label.as_ref().unwrap_or(&choice.value);

@@ -3,12 +3,16 @@ use serde_json::json;
 
 const ENDPOINT: &str = "https://as.example/revoke";
 
+fn api(access_token: Option<&Secret<String>>) -> ApiCall<'_> {
+    ApiCall { header: "Authorization", prefix: "Bearer", access_token }
+}
+
 fn ask(dialect: Value) -> WireRequest {
     let dialect: RevocationDialect = serde_json::from_value(dialect).expect("a dialect");
     assert!(dialect.check().is_empty(), "{:?}", dialect.check());
     let secret = Secret::from("s");
     let auth = ClientAuth { method: AuthMethod::ClientSecretPost, client_id: "c", client_secret: Some(&secret) };
-    request(ENDPOINT, &"rt".into(), "refresh_token", auth, &dialect, Some(&"at".into())).expect("a request")
+    request(ENDPOINT, &"rt".into(), "refresh_token", auth, &dialect, api(Some(&"at".into()))).expect("a request")
 }
 
 #[test]
@@ -93,7 +97,7 @@ fn a_revocation_is_rfc_7009_unless_the_dialect_differs() {
 fn an_id_and_a_secret_are_encoded_before_basic() {
     let secret = Secret::from("p:ä");
     let auth = ClientAuth { method: AuthMethod::ClientSecretBasic, client_id: "a:b", client_secret: Some(&secret) };
-    let wire = request(ENDPOINT, &"t".into(), "access_token", auth, &RevocationDialect::default(), None);
+    let wire = request(ENDPOINT, &"t".into(), "access_token", auth, &RevocationDialect::default(), api(None));
     let header = wire.expect("a request").headers[header::AUTHORIZATION].to_str().expect("text").to_owned();
     let pair = STANDARD.decode(header.strip_prefix("Basic ").expect("Basic")).expect("base64");
     assert_eq!(pair, b"a%3Ab:p%3A%C3%A4");
@@ -141,4 +145,15 @@ fn only_a_success_or_a_dead_token_is_proof() {
     ] {
         assert_eq!(read(status, content_type, body.as_bytes()), verdict, "{status} {body}");
     }
+}
+
+#[test]
+fn a_revocation_that_is_an_api_call_carries_the_token_as_the_api_wants_it() {
+    let dialect = RevocationDialect { auth: Some(RevocationAuth::Bearer), ..RevocationDialect::default() };
+    let auth = ClientAuth { method: AuthMethod::ClientSecretPost, client_id: "c", client_secret: None };
+    let token = Secret::from("at");
+    let api = ApiCall { header: "X-Shop-Access-Token", prefix: "", access_token: Some(&token) };
+    let wire = request(ENDPOINT, &"rt".into(), "refresh_token", auth, &dialect, api).expect("a request");
+    assert_eq!(wire.headers.get("X-Shop-Access-Token").unwrap(), "at");
+    assert_eq!(wire.headers.get("Authorization"), None);
 }
