@@ -51,8 +51,8 @@ pub struct ProviderView {
     category: String,
     /// The provider's page about registering clients.
     docs_url: Option<String>,
-    /// The day on which the facts were last compared with a source.
-    checked: String,
+    /// The day on which the facts were last compared with a source, where anybody did.
+    checked: Option<String>,
     /// How sure its URLs are.
     confidence: Confidence,
     /// The grants that it has and this broker speaks.

@@ -39,8 +39,8 @@ fn about(fields: &mut Fields, provider: &Provider) {
     if !CATEGORIES.contains(&about.category.as_str()) {
         fields.wrong("/category", "unknown_category", format!("One of {}.", CATEGORIES.join(", ")));
     }
-    let is_date = about.checked.len() == 10 && about.checked.parse::<chrono::NaiveDate>().is_ok();
-    if !is_date {
+    let is_date = |text: &String| text.len() == 10 && text.parse::<chrono::NaiveDate>().is_ok();
+    if !about.checked.as_ref().is_none_or(is_date) {
         fields.wrong("/checked", "not_a_date", "A day like 2026-11-23.");
     }
     for (pointer, sentences) in [("/setup", &about.setup), ("/notes", &about.notes)] {

@@ -35,9 +35,8 @@ pub use self::quirks::Quirk;
 use crate::error::{Error, Result};
 
 /// The categories of entries.
-pub const CATEGORIES: [&str; 39] = [
+pub const CATEGORIES: [&str; 37] = [
     "accounting",
-    "ads",
     "automation",
     "cms",
     "commerce",
@@ -66,7 +65,6 @@ pub const CATEGORIES: [&str; 39] = [
     "nonprofit",
     "payments",
     "platform",
-    "platform-service",
     "productivity",
     "real-estate",
     "sales",

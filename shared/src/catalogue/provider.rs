@@ -78,8 +78,9 @@ pub struct About {
     /// The provider's page about registering clients.
     #[serde(default)]
     pub docs_url: Option<String>,
-    /// The day on which the facts were last compared with a source.
-    pub checked: String,
+    /// The day on which the facts were last compared with a source, where anybody did.
+    #[serde(default)]
+    pub checked: Option<String>,
     /// How sure its URLs are.
     pub confidence: Confidence,
     /// What to do at the provider beyond the usual steps.

@@ -38,6 +38,7 @@ fn entry(said: &str) -> Provider {
         confidence = "high"
         token_endpoint = "https://as.example/token"
         test_request = { path = "/me" }
+        token_response = { access_token = "/data/token" }
     "#;
     Catalogue::of("example", &format!("{facts}\n{said}")).unwrap()
 }
