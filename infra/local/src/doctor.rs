@@ -2,7 +2,9 @@
 
 use std::io::Write;
 
+use anyhow::Context as _;
 use futures::StreamExt as _;
+use grantkeeper::catalogue::Catalogue;
 use grantkeeper::clock::Timestamp;
 use grantkeeper::doctor::{Step, Verdict, examine};
 use grantkeeper::model::client::{ClientSettings, GrantType};
@@ -29,6 +31,25 @@ pub struct Summary {
     pub failed: usize,
     /// Nothing could be asked.
     pub skipped: usize,
+}
+
+impl Patient {
+    /// The entries of these ids, or all: each as its usual client has it, and with every grant whose facts differ.
+    ///
+    /// # Errors
+    /// An id that no entry has.
+    pub fn of(catalogue: &Catalogue, ids: &[String]) -> anyhow::Result<Vec<Self>> {
+        let ids: Vec<String> = if ids.is_empty() { catalogue.ids().collect() } else { ids.to_vec() };
+        let mut patients = Vec::new();
+        for id in ids {
+            let provider = catalogue.find(&id).with_context(|| format!("there is no entry {id}"))?;
+            let mut grants: Vec<GrantType> = provider.own_sections().collect();
+            grants.extend(provider.settings.first_grants().find(|grant| !grants.contains(grant)));
+            let patient = |grant| Self { id: id.clone(), settings: provider.settings_for(grant), grant };
+            patients.extend(grants.into_iter().map(patient));
+        }
+        Ok(patients)
+    }
 }
 
 /// Examines all of them, so many at once, and writes a line for each as soon as it is over, and one about all.

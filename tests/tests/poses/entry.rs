@@ -25,6 +25,8 @@ pub struct Case {
     pub settings: ClientSettings,
     /// The same as a document, with everything it extends.
     pub entry: Value,
+    /// What a client must say for itself, as the entry stands for any provider.
+    pub own: Value,
 }
 
 /// Values for the variables of an entry, from its examples.
@@ -54,7 +56,9 @@ impl Case {
         if let Some(entry) = entry.as_object_mut() {
             entry.retain(|name, _| !NO_FACTS.contains(&name.as_str()));
         }
-        Self { id: provider.id.clone(), grant, grants, settings: provider.settings_for(grant), entry }
+        let settings = provider.settings_for(grant);
+        let own = own(&settings);
+        Self { id: provider.id.clone(), grant, grants, settings, entry, own }
     }
 
     /// Every provider of the catalogue with every grant that gives a first token, and entries that cannot be read.
@@ -111,12 +115,24 @@ impl Case {
     }
 }
 
+/// The endpoints of somebody's own server, where the entry has none.
+fn own(settings: &ClientSettings) -> Value {
+    const SERVER: &str = "https://login.somebody-server.com";
+    if settings.token_endpoint.is_some() || settings.issuer.is_some() {
+        return json!({});
+    }
+    if settings.scopes.required.iter().any(|scope| scope == "openid") {
+        return json!({ "issuer": SERVER });
+    }
+    json!({ "authorization_endpoint": format!("{SERVER}/authorize"), "token_endpoint": format!("{SERVER}/token") })
+}
+
 /// What one looks like.
 fn example(variable: &Variable) -> anyhow::Result<Option<String>> {
     let choice = variable.choices.first().map(|choice| &choice.value);
     match variable.example.as_ref().or(choice).or(variable.default.as_ref()) {
         Some(example) => Ok(Some(example.clone())),
-        None if !variable.required => Ok(None),
+        None if !variable.required && (!variable.source.is_outside() || variable.pattern.is_some()) => Ok(None),
         None => {
             let key = &variable.key;
             ensure!(variable.pattern.is_none(), "the variable {key} has a pattern and no example");

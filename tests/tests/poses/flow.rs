@@ -21,7 +21,7 @@ use crate::plain::ended;
 const CLIENT_ID: &str = "client-at-provider";
 const SECRET: &str = "secret%of+the/client";
 /// The user name and the password of the one person there.
-const USER: (&str, &str) = ("ada", "correct horse");
+const USER: (&str, &str) = ("ada", "sandbox");
 /// The longest life of an access token that a test waits for; longer ones are cut short, where there is a refresh.
 const LONGEST: i64 = 90 * 24 * 3600;
 
@@ -34,15 +34,16 @@ struct Journey<'a> {
     client: String,
 }
 
-/// Everything, with the pose's complaints where it fails. `patch` goes over the body of the client and not to the pose.
-pub async fn run(lane: &Lane, case: &Case, patch: Value) -> Outcome {
+/// Everything, with the pose's complaints where it fails. `mutation` goes over what the client takes from the entry, of
+/// which the pose does not hear.
+pub async fn run(lane: &Lane, case: &Case, mutation: Option<&Value>) -> Outcome {
     let world = &lane.world;
     lane.internet.becomes(world.sandbox().poses_router());
     let strays = world.sandbox().strays().len();
     let values = case.values()?;
     let (key, pose) = pose(world, case, &values)?;
     let travelled = async {
-        let client = register(world, case, &values, &key, patch).await?;
+        let client = register(world, case, &values, &key, mutation).await?;
         Journey { lane, case, values, pose: pose.clone(), client }.travel().await
     };
     let strays = || world.sandbox().strays().get(strays..).unwrap_or_default().to_vec();
@@ -63,8 +64,10 @@ fn pose(world: &World, case: &Case, values: &Values) -> anyhow::Result<(String, 
     let given = values.client.iter().chain(&values.person).map(|(key, value)| (key.clone(), value.clone()));
     let public = settings.auth_method() == AuthMethod::None;
     let is_long = settings.refresh.default_lifetime.is_some_and(|seconds| i64::from(seconds) > LONGEST);
+    let mut entry = case.entry.clone();
+    merge(&mut entry, &case.own);
     let pose = world.sandbox().pose(PoseSettings {
-        entry: case.entry.clone(),
+        entry,
         client_id: CLIENT_ID.to_owned(),
         client_secrets: if public { Vec::new() } else { vec![SECRET.to_owned()] },
         redirect_uris: vec![format!("{}/callback/{key}", world.stack.url)],
@@ -77,29 +80,53 @@ fn pose(world: &World, case: &Case, values: &Values) -> anyhow::Result<(String, 
     Ok((key, pose.context("the entry cannot be posed as")?))
 }
 
-async fn register(world: &World, case: &Case, values: &Values, key: &str, patch: Value) -> anyhow::Result<String> {
+async fn register(
+    world: &World,
+    case: &Case,
+    values: &Values,
+    key: &str,
+    mutation: Option<&Value>,
+) -> anyhow::Result<String> {
     let grants: Vec<&str> = case.grants.iter().map(|grant| grant.as_str()).collect();
     let mut body = json!({
-        "provider": case.id,
-        "project": world.stack.project,
-        "grant_types": grants,
-        "values": values.client,
-        "client_key": key,
+        "project": world.stack.project, "grant_types": grants, "values": values.client, "client_key": key,
     });
     let settings = &case.settings;
-    if let Some(body) = body.as_object_mut() {
-        if settings.credentials_from == CredentialsFrom::Client {
-            body.insert("client_id".to_owned(), json!(CLIENT_ID));
-            if settings.auth_method() != AuthMethod::None {
-                body.insert("client_secret".to_owned(), json!(SECRET));
-            }
+    match mutation {
+        None => merge(&mut body, &json!({ "provider": case.id })),
+        Some(mutation) => {
+            let mut facts = case.entry.clone();
+            merge(&mut facts, &json!({ "name": case.id }));
+            merge(&mut facts, mutation);
+            merge(&mut facts, &body);
+            body = facts;
         }
-        body.extend(patch.as_object().cloned().unwrap_or_default());
+    }
+    merge(&mut body, &case.own);
+    if settings.credentials_from == CredentialsFrom::Client {
+        let secret = (settings.auth_method() != AuthMethod::None).then_some(SECRET);
+        merge(&mut body, &json!({ "client_id": CLIENT_ID, "client_secret": secret }));
     }
     let answer = world.superuser().post("/v1/clients", body).await?;
     ensure!(answer.status == StatusCode::CREATED, "POST /v1/clients: {} {}", answer.status, answer.body);
     ensure!(answer.text("/status") == "active", "the client is no active one: {}", answer.body);
     Ok(answer.text("/id"))
+}
+
+/// RFC 7396.
+fn merge(target: &mut Value, patch: &Value) {
+    let Value::Object(patch) = patch else { return target.clone_from(patch) };
+    if !target.is_object() {
+        *target = json!({});
+    }
+    let Value::Object(target) = target else { return };
+    for (name, value) in patch {
+        if value.is_null() {
+            target.remove(name);
+        } else {
+            merge(target.entry(name.clone()).or_insert(Value::Null), value);
+        }
+    }
 }
 
 impl Journey<'_> {
@@ -228,13 +255,13 @@ impl Journey<'_> {
         let mut last = first.clone();
         for round in 1..=2 {
             let Some(expires_at) = expiry(&last)? else {
-                self.lane.world.advance(Duration::days(1));
+                self.advance(Duration::days(1)).await?;
                 let again = self.read(id).await.context("a token without an end")?;
                 ensure!(again.text("/access_token") == last.text("/access_token"), "it was replaced");
                 return Ok(());
             };
             let life = expires_at - self.lane.world.clock.now();
-            self.lane.world.advance(life + Duration::seconds(1));
+            self.advance(life + Duration::seconds(1)).await?;
             if !self.renews() {
                 let over = self.lane.world.read_token(id, json!({})).await?;
                 ensure!(!over.status.is_success(), "a token is served after its end");
@@ -248,6 +275,21 @@ impl Journey<'_> {
         let expected = if by_token && self.refreshes() { Endpoint::Refresh } else { Endpoint::Token };
         let count = self.pose.reached().iter().filter(|endpoint| **endpoint == expected).count();
         ensure!(count >= 2, "{} was reached {count} times: {:?}", expected.as_str(), self.pose.reached());
+        Ok(())
+    }
+
+    /// Moves the clock in steps after which the keys of the world are used: an unused one ends after 90 days.
+    async fn advance(&self, by: Duration) -> Outcome {
+        let world = &self.lane.world;
+        let mut left = by;
+        while left > Duration::zero() {
+            let step = left.min(Duration::days(60));
+            world.advance(step);
+            left -= step;
+            for caller in [world.superuser(), world.platform(), world.runner()] {
+                caller.get("/v1/credentials?limit=1").await?;
+            }
+        }
         Ok(())
     }
 

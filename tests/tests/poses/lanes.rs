@@ -36,13 +36,30 @@ impl Lanes {
     /// A test that has a world for itself as long as it runs. A world where a test failed serves no other.
     pub fn trial(&self, name: &str, test: impl AsyncFn(&Lane) -> Outcome + Send + 'static) -> Trial {
         let lanes = self.clone();
+        self.borrow(name, test, move |lane| {
+            if lane.world.clock.now() - lane.since < OLDEST {
+                lanes.free.lock().unwrap_or_else(PoisonError::into_inner).push(lane);
+            }
+        })
+    }
+
+    /// A test after which a world serves no other.
+    pub fn last(&self, name: &str, test: impl AsyncFn(&Lane) -> Outcome + Send + 'static) -> Trial {
+        self.borrow(name, test, drop)
+    }
+
+    fn borrow(
+        &self,
+        name: &str,
+        test: impl AsyncFn(&Lane) -> Outcome + Send + 'static,
+        give_back: impl FnOnce(Lane) + Send + 'static,
+    ) -> Trial {
+        let lanes = self.clone();
         Trial::test(name, move || {
             let outcome = lanes.runtime.block_on(async {
                 let lane = lanes.take().await?;
                 test(&lane).await?;
-                if lane.world.clock.now() - lane.since < OLDEST {
-                    lanes.free.lock().unwrap_or_else(PoisonError::into_inner).push(lane);
-                }
+                give_back(lane);
                 anyhow::Ok(())
             });
             outcome.map_err(|error| format!("{error:#}").into())

@@ -9,10 +9,10 @@ mod doctor;
 mod entry;
 mod flow;
 mod lanes;
+mod mutants;
 mod plain;
 
 use libtest_mimic::{Arguments, Trial};
-use serde_json::Value;
 
 use entry::Case;
 use lanes::Lanes;
@@ -33,8 +33,13 @@ fn main() {
     let (cases, unreadable) = Case::all();
     trials.extend(cases.into_iter().map(|case| {
         let name = case.name();
-        lanes.trial(&name, async move |lane| flow::run(lane, &case, Value::Null).await)
+        lanes.trial(&name, async move |lane| flow::run(lane, &case, None).await)
     }));
+    trials.extend(
+        mutants::all()
+            .into_iter()
+            .map(|mutant| lanes.last(&format!("mutants::{}", mutant.name), async move |lane| mutant.fails(lane).await)),
+    );
     trials.extend(unreadable.into_iter().map(|(id, why)| Trial::test(format!("{id}::entry"), || Err(why.into()))));
     let conclusion = libtest_mimic::run(&arguments, trials);
     drop(lanes);
