@@ -1,7 +1,7 @@
 //! The configuration of one stack, read from the environment once at start.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use url::Url;
 
@@ -33,6 +33,9 @@ pub struct Config {
     ///
     /// The hosts in `AWS_LAMBDA_RUNTIME_API` and `AWS_CONTAINER_CREDENTIALS_FULL_URI` are never reached.
     pub way_out: WayOut,
+    /// `GRANTKEEPER_PROVIDERS_DIR`: a directory of entries that lie over the catalogue's, read once at start; only
+    /// functions that register clients have it.
+    pub providers_dir: Option<PathBuf>,
 }
 
 /// A variable that is missing or wrong. The message names it.
@@ -105,6 +108,7 @@ impl Config {
             refresh_queue_url: get("GRANTKEEPER_REFRESH_QUEUE_URL"),
             bootstrap_key_sha256: bootstrap_key_sha256.map(|hash| hash.to_ascii_lowercase()),
             way_out: way_out(get)?,
+            providers_dir: get("GRANTKEEPER_PROVIDERS_DIR").map(PathBuf::from),
         })
     }
 

@@ -229,6 +229,16 @@ impl Error {
         Self::Invalid(vec![FieldError { pointer: pointer.into(), code, detail: detail.into() }])
     }
 
+    /// The same wrong fields, by pointers that begin with this one.
+    #[must_use]
+    pub fn below(self, pointer: &str) -> Self {
+        let at = |field: FieldError| FieldError { pointer: format!("{pointer}{}", field.pointer), ..field };
+        match self {
+            Self::Invalid(fields) => Self::Invalid(fields.into_iter().map(at).collect()),
+            other => other,
+        }
+    }
+
     /// Adds what is known of the cause, where the authorization server, the client or the grant is to blame. Every other
     /// error stays as it is, and so does one that has its advice.
     #[must_use]

@@ -7,7 +7,9 @@ use aws_config::BehaviorVersion;
 use aws_config::timeout::TimeoutConfig;
 use aws_sdk_secretsmanager::Client as SecretsManager;
 
+use crate::broker::check_provider::check_provider;
 use crate::broker::{Broker, Parts};
+use crate::catalogue::{Catalogue, OverlayError};
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::outbound::{Outbound, OutboundPolicy};
@@ -32,7 +34,19 @@ pub async fn broker(emulated: bool) -> Result<Broker, StartError> {
     let config = Config::from_env()?;
     let outbound = Outbound::with_way_out(policy(emulated)?, &config.way_out)?;
     let sdk = aws_config::defaults(BehaviorVersion::latest()).timeout_config(sdk_timeouts()).load().await;
-    Ok(assemble(config, &sdk, Arc::new(SystemClock), outbound))
+    let catalogue = catalogue(&config, &outbound)?;
+    Ok(assemble(config, &sdk, Arc::new(SystemClock), outbound, catalogue))
+}
+
+/// The catalogue of providers, with the operator's directory over it.
+///
+/// # Errors
+/// The first file of the directory that is wrong.
+pub fn catalogue(config: &Config, outbound: &Outbound) -> Result<Catalogue, OverlayError> {
+    match &config.providers_dir {
+        Some(directory) => Catalogue::with_directory(directory, |provider| check_provider(provider, outbound.policy())),
+        None => Ok(Catalogue::default()),
+    }
 }
 
 /// A call to DynamoDB or Secrets Manager takes milliseconds; one that hangs must not use up the function's time.
@@ -60,7 +74,13 @@ fn policy(_emulated: bool) -> Result<OutboundPolicy, StartError> {
 
 /// Puts a broker together over AWS clients of one configuration: in Lambda the account's, in the local stack the
 /// embedded engines'.
-pub fn assemble(config: Config, sdk: &aws_config::SdkConfig, clock: Arc<dyn Clock>, outbound: Outbound) -> Broker {
+pub fn assemble(
+    config: Config,
+    sdk: &aws_config::SdkConfig,
+    clock: Arc<dyn Clock>,
+    outbound: Outbound,
+    catalogue: Catalogue,
+) -> Broker {
     let secrets = SecretsManager::new(sdk);
     let store = DynamoDbStore::new(aws_sdk_dynamodb::Client::new(sdk), &config.table);
     let vault = SecretsManagerVault::new(secrets.clone(), &config.secret_prefix);
@@ -74,5 +94,6 @@ pub fn assemble(config: Config, sdk: &aws_config::SdkConfig, clock: Arc<dyn Cloc
         clock,
         outbound,
         queue,
+        catalogue,
     })
 }

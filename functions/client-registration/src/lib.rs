@@ -2,6 +2,7 @@
 
 mod lint;
 mod openapi;
+mod providers;
 mod secrets;
 mod variables;
 mod view;
@@ -11,7 +12,6 @@ use axum::routing::{get, post};
 use axum::{Json, Router, middleware};
 use grantkeeper::broker::Broker;
 use grantkeeper::broker::access::Caller;
-use grantkeeper::broker::register_client::{NewClient, parse_client};
 use grantkeeper::error::Result;
 use grantkeeper::inbound::body::Body;
 use grantkeeper::inbound::openapi::{AnyCall, IdempotencyHeader, Problem, ProjectHeader, WithBody};
@@ -35,13 +35,17 @@ type ClientList = Listing<ClientView>;
 struct Filters {
     /// Clients that this project may use.
     project: Option<ProjectId>,
+    /// Clients that were taken from this entry of the catalogue.
+    provider: Option<String>,
 }
 
-/// `/v1/clients`.
+/// `/v1/providers` and `/v1/clients`.
 pub fn router(broker: Broker) -> Router {
     let create = post(register).layer(middleware::from_fn_with_state(broker.clone(), idempotency::layer));
     let add_secret = post(secrets::add).layer(middleware::from_fn_with_state(broker.clone(), idempotency::layer));
     let router = Router::new()
+        .route("/v1/providers", get(providers::list))
+        .route("/v1/providers/{provider}", get(providers::read))
         .route("/v1/clients", create.get(list))
         .route("/v1/clients/{id}", get(read).patch(update).delete(delete))
         .route("/v1/clients/{id}/variables", get(variables::read))
@@ -69,9 +73,7 @@ async fn register(
     caller: Caller,
     Body(body): Body<Value>,
 ) -> Result<(StatusCode, Json<ClientView>)> {
-    let (settings, client_secret, client_key) = parse_client(body)?;
-    let new = NewClient { settings, client_secret, client_key };
-    let client = broker.register_client(&caller, new).await?;
+    let client = broker.register_client(&caller, broker.new_client(body)?).await?;
     Ok((StatusCode::CREATED, Json(view::client(client, &broker))))
 }
 
@@ -82,8 +84,9 @@ async fn register(
     responses((status = 200, description = "A page of clients", body = ClientList), AnyCall, Problem<422>)
 )]
 async fn list(State(broker): State<Broker>, caller: Caller, query: ListQuery<Filters>) -> Result<Json<ClientList>> {
-    let project = query.filters.project.as_ref();
-    let found = broker.list_clients(&caller, project, query.limit, query.cursor.as_deref()).await?;
+    let Filters { project, provider } = &query.filters;
+    let (limit, cursor) = (query.limit, query.cursor.as_deref());
+    let found = broker.list_clients(&caller, project.as_ref(), provider.as_deref(), limit, cursor).await?;
     Ok(Json(page(found, |client| view::client(client, &broker))))
 }
 

@@ -55,7 +55,9 @@ pub enum Switch {
         crate::secrets::add,
         crate::secrets::remove,
         crate::lint::check,
-        crate::variables::read
+        crate::variables::read,
+        crate::providers::list,
+        crate::providers::read
     ),
     modifiers(&Flattened, &Bodies)
 )]

@@ -22,7 +22,7 @@ pub struct ClientView {
     /// Whether it can be used.
     status: ClientStatus,
     /// The fields that its grants need and that it still lacks.
-    missing: Vec<&'static str>,
+    missing: Vec<String>,
     /// Its secrets, newest first, without their values.
     client_secrets: Vec<ClientSecret>,
     /// When it was made.

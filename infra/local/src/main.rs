@@ -46,6 +46,9 @@ struct Arguments {
     /// A PEM file of certificates that are trusted besides the system's.
     #[arg(long, value_name = "FILE")]
     ca_bundle: Option<String>,
+    /// A directory of provider entries that lie over those of the catalogue.
+    #[arg(long, value_name = "DIR")]
+    providers: Option<PathBuf>,
     /// The time between two looks for tokens that are due.
     #[arg(long, value_name = "SECONDS", default_value_t = 60)]
     refresh_every: u64,
@@ -69,6 +72,7 @@ async fn main() -> anyhow::Result<()> {
         private_origins: arguments.private_origin,
         proxy: arguments.proxy,
         ca_bundle: arguments.ca_bundle,
+        providers: arguments.providers,
         refresh_every: Some(Duration::from_secs(arguments.refresh_every)),
         preset_keys: grantkeeper::config::local_keys(),
         ..Options::at(&data)

@@ -6,7 +6,6 @@ use grantkeeper::broker::Broker;
 use grantkeeper::broker::access::Caller;
 use grantkeeper::broker::manage_projects::NewProject;
 use grantkeeper::broker::open_session::{ClientChoice, NewSession};
-use grantkeeper::broker::register_client::{NewClient, parse_client};
 use grantkeeper::model::client::Client;
 use grantkeeper::model::ids::ProjectId;
 use grantkeeper::model::project::{Policies, Project};
@@ -68,7 +67,7 @@ pub async fn sandbox_client(
     let mut found = None;
     let mut cursor = None;
     loop {
-        let page = broker.list_clients(superuser, Some(project), 200, cursor.as_deref()).await?;
+        let page = broker.list_clients(superuser, Some(project), None, 200, cursor.as_deref()).await?;
         found = found.or(page.items.into_iter().find(|client| client.settings.labels.contains_key(LABEL)));
         match page.next {
             Some(next) if found.is_none() => cursor = Some(next),
@@ -83,8 +82,8 @@ pub async fn sandbox_client(
             broker.update_client(superuser, client.id.as_str(), patch).await?
         }
         None => {
-            let (settings, client_secret, client_key) = parse_client(settings(project, issuer))?;
-            broker.register_client(superuser, NewClient { settings, client_secret, client_key }).await?
+            let new = broker.new_client(settings(project, issuer))?;
+            broker.register_client(superuser, new).await?
         }
     };
     sandbox.register(ClientSettings {

@@ -15,7 +15,7 @@ use grantkeeper::broker::access::Caller;
 use grantkeeper::clock::{Clock, SystemClock};
 use grantkeeper::config::Config;
 use grantkeeper::error::Error;
-use grantkeeper::lambda::assemble;
+use grantkeeper::lambda::{assemble, catalogue};
 use grantkeeper::model::client::Client;
 use grantkeeper::model::ids::ProjectId;
 use grantkeeper::outbound::{Outbound, OutboundPolicy};
@@ -55,6 +55,8 @@ pub struct Options {
     pub proxy: Option<Secret<String>>,
     /// The path of a PEM file of certificates that are trusted besides the system's.
     pub ca_bundle: Option<String>,
+    /// A directory of entries that lie over the catalogue of providers.
+    pub providers: Option<PathBuf>,
     /// The time between two ticks; `None`: the caller ticks.
     pub refresh_every: Option<Duration>,
     /// Keys that replace those of `keys.env`, by the names in it.
@@ -76,6 +78,7 @@ impl Options {
             private_origins: Vec::new(),
             proxy: None,
             ca_bundle: None,
+            providers: None,
             refresh_every: None,
             preset_keys: BTreeMap::new(),
             clock: Arc::new(SystemClock),
@@ -146,11 +149,13 @@ impl Stack {
             ("GRANTKEEPER_PRIVATE_ORIGINS", options.private_origins.join(" ")),
             ("GRANTKEEPER_PROXY", options.proxy.map(|url| url.expose().clone()).unwrap_or_default()),
             ("GRANTKEEPER_CA_BUNDLE", options.ca_bundle.unwrap_or_default()),
+            ("GRANTKEEPER_PROVIDERS_DIR", options.providers.map(|path| path.display().to_string()).unwrap_or_default()),
         ];
         let config = Config::from_map(&vars.map(|(name, value)| (name.to_owned(), value)).into())
             .context("the options do not fit (--public-url, --private-origin, --proxy, --ca-bundle)")?;
         let outbound = Outbound::with_way_out(policy, &config.way_out).context("the HTTP client cannot be made")?;
-        let broker = assemble(config, &sdk, options.clock, outbound);
+        let catalogue = catalogue(&config, &outbound).context("an entry of --providers cannot be used")?;
+        let broker = assemble(config, &sdk, options.clock, outbound, catalogue);
 
         let superuser = bootstrap(&broker, &keys).await?;
         let project = seed::project(&broker, &superuser).await?.id;

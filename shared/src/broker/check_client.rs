@@ -2,11 +2,13 @@
 //! says of itself, against the policies of the project.
 //!
 //! - `grants`: what each grant needs, and which to prefer
+//! - `provider`: what the catalogue says of it today
 //! - `secrets`: how the client authenticates
 //! - `server`: what the issuer's metadata says
 //! - `surroundings`: return URLs, policies, the API, variables
 
 mod grants;
+mod provider;
 mod secrets;
 mod server;
 mod surroundings;
@@ -18,6 +20,7 @@ use utoipa::ToSchema;
 
 use super::Broker;
 use super::access::Caller;
+use crate::catalogue::Provider;
 use crate::clock::Timestamp;
 use crate::error::{Error, Result};
 use crate::model::client::{Client, ClientStatus};
@@ -66,6 +69,8 @@ struct Facts<'a> {
     client: &'a Client,
     /// The project that asks, or that the client belongs to.
     project: Option<&'a Project>,
+    /// The catalogue's entry of today, where the client was taken from one that is still there.
+    provider: Option<&'a Provider>,
     server: &'a Server,
     redirect_uri: &'a str,
     /// The shortest time between two refreshes that the vault keeps up with (seconds).
@@ -116,9 +121,11 @@ impl Broker {
                 Err(error) => Server::Silent(why(&error)),
             },
         };
+        let provider = client.settings.provider.as_deref().and_then(|id| self.catalogue().find(id).ok());
         let facts = Facts {
             client: &client,
             project: project.as_ref(),
+            provider: provider.as_ref(),
             server: &server,
             redirect_uri: &self.config().redirect_uri(&client.client_key),
             refresh_floor: self.vault().write_floor().map(|floor| floor.interval_seconds),
@@ -151,6 +158,7 @@ fn check(facts: &Facts<'_>) -> Vec<Finding> {
     status(facts, &mut findings);
     grants::check(facts, &mut findings);
     secrets::check(facts, &mut findings);
+    provider::check(facts, &mut findings);
     server::check(facts, &mut findings);
     surroundings::check(facts, &mut findings);
     let Findings(mut found) = findings;

@@ -14,6 +14,10 @@ use crate::model::variable;
 use crate::store::Page;
 use crate::vault::Place;
 
+/// How many clients one read of a filtered list brings, and how often it is read for one page.
+const PAGE: u32 = 200;
+const MOST_READS: usize = 10;
+
 impl Broker {
     /// A client that the caller may see.
     ///
@@ -48,7 +52,7 @@ impl Broker {
         Ok(variable::schema(&settings.name, &settings.variables, &settings.values, &implicit(&client, grant)))
     }
 
-    /// Clients of a project with the global ones, or all.
+    /// Clients of a project with the global ones, or all; of one provider, where it is named.
     ///
     /// # Errors
     /// [`Error::Forbidden`] for a project that the key is not for.
@@ -56,12 +60,34 @@ impl Broker {
         &self,
         caller: &Caller,
         project: Option<&ProjectId>,
+        provider: Option<&str>,
         limit: u32,
         cursor: Option<&str>,
     ) -> Result<Page<Client>> {
         caller.require(&[Role::Superuser, Role::Platform], "clients:read")?;
         let project = caller.project_filter(project)?;
-        Ok(self.store().list_clients(project.as_ref(), limit, cursor).await?)
+        let Some(provider) = provider else {
+            return Ok(self.store().list_clients(project.as_ref(), limit, cursor).await?);
+        };
+        let wanted = usize::try_from(limit).unwrap_or(usize::MAX);
+        let (mut items, mut next) = (Vec::new(), cursor.map(str::to_owned));
+        // The rest is left to the next page: a call does not read through thousands of clients.
+        for _ in 0..MOST_READS {
+            let page = self.store().list_clients(project.as_ref(), PAGE, next.as_deref()).await?;
+            next = page.next;
+            for client in page.items.into_iter().filter(|client| client.settings.provider.as_deref() == Some(provider))
+            {
+                if items.len() == wanted {
+                    next = items.last().map(|last: &Client| last.id.to_string());
+                    return Ok(Page { items, next });
+                }
+                items.push(client);
+            }
+            if next.is_none() {
+                break;
+            }
+        }
+        Ok(Page { items, next })
     }
 
     /// Changes a client by a JSON merge patch (RFC 7396); `status` may be `disabled` or `active`.
@@ -88,15 +114,12 @@ impl Broker {
                 return Err(Error::field(format!("/{fixed}"), "read_only", "It is fixed when the client is made."));
             }
         }
-        let mut merged =
-            serde_json::to_value(&old.settings).map_err(|_| Error::Internal("settings cannot be written"))?;
-        // Null removes a member; null and absent settings are the same.
-        merge(&mut merged, patch);
-        let (mut settings, client_secret, _) = parse_client(merged)?;
+        let (mut settings, client_secret, _) = parse_client(self.patched(&old.settings, patch)?)?;
         settings.drop_defaults(Some(&old.settings));
 
         let new_issuer = settings.issuer.is_some() && settings.issuer != old.settings.issuer;
-        if new_issuer {
+        let of_entry = self.has_endpoints_of_entry(&settings);
+        if new_issuer && !of_entry {
             // A new issuer brings its own endpoints; those that were not typed anew are taken from it.
             for (new, old) in [
                 (&mut settings.authorization_endpoint, &old.settings.authorization_endpoint),
@@ -121,7 +144,8 @@ impl Broker {
             ..old.clone()
         };
         if settings.issuer.is_some() && (new_issuer || endpoints(&settings) != endpoints(&old.settings)) {
-            let discovered = self.discover(&mut settings).await?;
+            let discovered =
+                if of_entry { self.discover_besides(&settings).await? } else { self.discover(&mut settings).await? };
             client.iss_required = discovered.iss_required;
             client.jwks_uri = discovered.jwks_uri;
         } else if settings.issuer.is_none() {
@@ -208,44 +232,4 @@ fn drop_unchanged(patch: &mut Value, client: &Client, redirect_uri: &str) {
         "updated_at": client.updated_at,
     });
     patch.retain(|name, value| read.get(name) != Some(value));
-}
-
-/// JSON merge patch (RFC 7396 §2).
-fn merge(target: &mut Value, patch: Value) {
-    match patch {
-        Value::Object(patch) => {
-            if !target.is_object() {
-                *target = Value::Object(serde_json::Map::new());
-            }
-            let Some(object) = target.as_object_mut() else { return };
-            for (name, value) in patch {
-                if value.is_null() {
-                    object.remove(&name);
-                } else {
-                    merge(object.entry(name).or_insert(Value::Null), value);
-                }
-            }
-        }
-        other => *target = other,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_examples_of_rfc_7396() {
-        for (target, patch, result) in [
-            (json!({"a": "b"}), json!({"a": "c"}), json!({"a": "c"})),
-            (json!({"a": "b", "b": "c"}), json!({"a": null}), json!({"b": "c"})),
-            (json!({"a": ["b"]}), json!({"a": "c"}), json!({"a": "c"})),
-            (json!({"a": {"b": "c"}}), json!({"a": {"b": "d", "c": null}}), json!({"a": {"b": "d"}})),
-            (json!({"a": "foo"}), json!({"b": {"c": null}}), json!({"a": "foo", "b": {}})),
-        ] {
-            let mut merged = target;
-            merge(&mut merged, patch);
-            assert_eq!(merged, result);
-        }
-    }
 }

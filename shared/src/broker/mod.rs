@@ -3,11 +3,14 @@
 pub mod access;
 mod addresses;
 mod api_request;
+pub mod browse_providers;
 mod cache;
 pub mod change_credential;
 mod change_variables;
 pub mod check_client;
+pub mod check_provider;
 pub mod choose;
+pub mod client_body;
 pub mod complete_flow;
 pub mod connect_page;
 mod create_by_grant;
@@ -52,6 +55,7 @@ mod validate_client;
 
 use std::sync::Arc;
 
+use crate::catalogue::Catalogue;
 use crate::clock::{Clock, Timestamp};
 use crate::config::Config;
 use crate::error::{Error, Result};
@@ -84,6 +88,8 @@ pub struct Parts {
     pub outbound: Outbound,
     /// Where refresh work goes; functions that send none have none.
     pub queue: Option<RefreshQueue>,
+    /// The catalogue of providers.
+    pub catalogue: Catalogue,
 }
 
 /// The broker: every use case is a method of it. Cheap to clone.
@@ -93,6 +99,7 @@ pub struct Broker {
 }
 
 struct Inner {
+    catalogue: Catalogue,
     engine: Engine,
     queue: Option<RefreshQueue>,
     keys: Cache<String, ApiKey>,
@@ -104,16 +111,21 @@ struct Inner {
 impl Broker {
     /// Puts the parts together.
     pub fn new(parts: Parts) -> Self {
-        let Parts { config, store, vault, root_keys, clock, outbound, queue } = parts;
+        let Parts { config, store, vault, root_keys, clock, outbound, queue, catalogue } = parts;
         let config = Arc::new(config);
         let engine = Engine { config, store, vault, clock, outbound, root_keys, noted: Default::default() };
         let (keys, clients, projects, queued) = Default::default();
-        Self { inner: Arc::new(Inner { engine, queue, keys, clients, projects, queued }) }
+        Self { inner: Arc::new(Inner { catalogue, engine, queue, keys, clients, projects, queued }) }
     }
 
     /// The stack's configuration.
     pub fn config(&self) -> &Config {
         &self.inner.engine.config
+    }
+
+    /// The catalogue of providers.
+    pub(crate) fn catalogue(&self) -> &Catalogue {
+        &self.inner.catalogue
     }
 
     /// The time.

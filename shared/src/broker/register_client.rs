@@ -60,7 +60,11 @@ impl Broker {
         settings.drop_defaults(None);
         self.check_shared_with(caller, &settings.shared_with, &[]).await?;
         self.validate_client(&settings, client_secret.as_ref(), client_key.as_deref())?;
-        let discovered = self.discover(&mut settings).await?;
+        let discovered = if self.has_endpoints_of_entry(&settings) {
+            self.discover_besides(&settings).await?
+        } else {
+            self.discover(&mut settings).await?
+        };
 
         let now = self.now();
         let id = ClientId::generate();
@@ -161,6 +165,26 @@ impl Broker {
         Ok(Discovered {
             iss_required: metadata.authorization_response_iss_parameter_supported,
             jwks_uri: metadata.jwks_uri,
+        })
+    }
+
+    /// What the issuer's metadata adds where the endpoints are those of the catalogue's entry. That it cannot be had
+    /// keeps nobody from registering.
+    pub(crate) async fn discover_besides(&self, settings: &ClientSettings) -> Result<Discovered> {
+        let Some(issuer) = &settings.issuer else { return Ok(Discovered::default()) };
+        let metadata = match self.fetch_metadata(issuer).await {
+            Ok(metadata) => metadata,
+            Err(error @ (Error::Dependency(_) | Error::Internal(_))) => return Err(error),
+            Err(error) => {
+                tracing::warn!(%error, issuer, "the metadata of a provider of the catalogue could not be read");
+                return Ok(Discovered::default());
+            }
+        };
+        let mut fields = Fields::default();
+        self.check_found(&mut fields, "/issuer", metadata.jwks_uri.as_ref());
+        Ok(Discovered {
+            iss_required: metadata.authorization_response_iss_parameter_supported,
+            jwks_uri: metadata.jwks_uri.filter(|_| fields.done().is_ok()),
         })
     }
 

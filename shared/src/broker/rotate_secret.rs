@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 use super::Broker;
 use super::access::Caller;
 use super::fields::Fields;
-use super::validate_client::check_secret;
+use super::validate_client::{check_destination, check_secret};
 use crate::clock::Timestamp;
 use crate::error::{Error, Result};
 use crate::model::client::{Client, ClientSecret, CredentialsFrom};
@@ -69,6 +69,9 @@ impl Broker {
             fields.wrong("/retire_others_after_hours", "out_of_range", format!("0 to {MAX_HOURS} hours."));
         }
         check_secret(&mut fields, &client.settings, &new.client_secret);
+        if client.settings.token_endpoint.is_some() {
+            check_destination(&mut fields, &client.settings);
+        }
         fields.done()?;
         let entered_for = client.settings.secret_origins().ok_or_else(|| Error::Conflict {
             code: "token_endpoint_missing",

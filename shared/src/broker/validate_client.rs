@@ -12,9 +12,11 @@ mod variables;
 mod wire;
 
 use super::Broker;
-use super::fields::Fields;
+use super::fields::{Fields, escape};
 use crate::error::Result;
 use crate::model::client::{ClientSettings, CredentialsFrom, GrantType};
+use crate::model::variable::VariableSource;
+use crate::outbound::OutboundPolicy;
 use crate::secret::Secret;
 
 /// The longest client secret (bytes).
@@ -32,40 +34,12 @@ impl Broker {
         client_key: Option<&str>,
     ) -> Result<()> {
         let mut fields = Fields::default();
-        fields.text("/name", &settings.name);
-        fields.text_opt("/owner", settings.owner.as_ref());
-        fields.text_opt("/client_id", settings.client_id.as_ref());
-        fields.text_opt("/audience", settings.audience.as_ref());
-        for (pointer, url) in [("/docs_url", &settings.docs_url), ("/scopes/docs_url", &settings.scopes.docs_url)] {
-            if url.as_ref().is_some_and(|url| !url.starts_with("https://")) {
-                fields.wrong(pointer, "url_not_https", "A link for people uses https.");
-            }
-        }
-        if let Some(resource) = &settings.resource
-            && url::Url::parse(resource).map_or(true, |url| url.fragment().is_some())
-        {
-            fields.wrong("/resource", "not_a_resource", "An absolute URI without a fragment (RFC 8707 §2).");
-        }
-        grants(&mut fields, &settings.grant_types);
-        fields.scopes("/scopes/required", &settings.scopes.required);
-        fields.scopes("/scopes/optional", settings.scopes.optional.iter().map(|scope| &scope.value));
-        if let Some(separator) = &settings.scopes.separator
-            && ![" ", ","].contains(&separator.as_str())
-        {
-            fields.wrong("/scopes/separator", "unsupported", "A space or a comma.");
-        }
-        fields.labels("/labels", &settings.labels);
+        check_settings(&mut fields, settings, self.outbound().policy());
         self.check_return_urls(&mut fields, "/return_urls", &settings.return_urls);
-        variables::check(&mut fields, settings);
-        endpoints::check(&mut fields, settings, self.outbound().policy());
-        wire::check(&mut fields, settings);
-        api::check(&mut fields, settings);
         if let Some(secret) = client_secret {
             check_secret(&mut fields, settings, secret);
-            let nowhere = settings.token_endpoint.is_none() && settings.issuer.is_none();
-            if nowhere && settings.credentials_from == CredentialsFrom::Client {
-                let rule = "A client secret is bound to the origin of the token endpoint: give token_endpoint or issuer with it.";
-                fields.wrong("/token_endpoint", "needed_for_secret", rule);
+            if settings.credentials_from == CredentialsFrom::Client {
+                check_destination(&mut fields, settings);
             }
         }
         if let Some(key) = client_key {
@@ -86,6 +60,56 @@ impl Broker {
                 fields.wrong(pointer, "url_invalid", "The issuer's metadata has a URL with a brace in it.");
             }
             url => self.check_endpoint(fields, pointer, url),
+        }
+    }
+}
+
+/// Checks what a client and an entry of the catalogue have in common.
+pub(super) fn check_settings(fields: &mut Fields, settings: &ClientSettings, policy: &OutboundPolicy) {
+    fields.text("/name", &settings.name);
+    fields.text_opt("/owner", settings.owner.as_ref());
+    fields.text_opt("/client_id", settings.client_id.as_ref());
+    fields.text_opt("/audience", settings.audience.as_ref());
+    for (pointer, url) in [("/docs_url", &settings.docs_url), ("/scopes/docs_url", &settings.scopes.docs_url)] {
+        if url.as_ref().is_some_and(|url| !url.starts_with("https://")) {
+            fields.wrong(pointer, "url_not_https", "A link for people uses https.");
+        }
+    }
+    if let Some(resource) = &settings.resource
+        && url::Url::parse(resource).map_or(true, |url| url.fragment().is_some())
+    {
+        fields.wrong("/resource", "not_a_resource", "An absolute URI without a fragment (RFC 8707 §2).");
+    }
+    grants(fields, &settings.grant_types);
+    fields.scopes("/scopes/required", &settings.scopes.required);
+    fields.scopes("/scopes/optional", settings.scopes.optional.iter().map(|scope| &scope.value));
+    if let Some(separator) = &settings.scopes.separator
+        && ![" ", ","].contains(&separator.as_str())
+    {
+        fields.wrong("/scopes/separator", "unsupported", "A space or a comma.");
+    }
+    fields.labels("/labels", &settings.labels);
+    variables::check(fields, settings);
+    endpoints::check(fields, settings, policy);
+    wire::check(fields, settings);
+    api::check(fields, settings);
+}
+
+/// A secret is bound to the origin of the token endpoint, which must be known with it.
+pub(super) fn check_destination(fields: &mut Fields, settings: &ClientSettings) {
+    let Some(endpoint) = &settings.token_endpoint else {
+        if settings.issuer.is_none() {
+            let rule =
+                "A client secret is bound to the origin of the token endpoint: give token_endpoint or issuer with it.";
+            fields.wrong("/token_endpoint", "needed_for_secret", rule);
+        }
+        return;
+    };
+    let open = settings.origin_of(endpoint).unwrap_or_default();
+    for variable in settings.variables.iter().filter(|variable| variable.source == VariableSource::Client) {
+        if open.contains(&format!("{{{}", variable.key)) {
+            let rule = "A client secret is bound to the origin of the token endpoint, and this value is part of it: give it first, or with the secret.";
+            fields.wrong(&format!("/values/{}", escape(&variable.key)), "needed_for_secret", rule);
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The way in: request parsing, caller identity, the one mapping of errors to problem+json, response headers.
 
 pub mod body;
+pub mod cached;
 pub mod caller;
 pub mod connect_form;
 pub mod html;

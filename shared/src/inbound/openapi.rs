@@ -27,6 +27,7 @@ use crate::protocol::advice::Severity;
     servers((url = "/", description = "The stack that serves this document")),
     security(("bearer" = [])),
     tags(
+        (name = "providers", description = "The catalogue: third parties and their facts"),
         (name = "clients", description = "Our registrations at authorization servers"),
         (name = "connect", description = "Connecting a person's account"),
         (name = "flows", description = "Authorization requests in flight, and the callback that ends them"),

@@ -1,4 +1,5 @@
-//! What every router has: an id for each request, one log line for each failure, and headers that forbid caching.
+//! What every router has: an id for each request, one log line for each failure, and headers that forbid caching, unless
+//! the answer is the same for everybody.
 
 use std::sync::Arc;
 
@@ -18,6 +19,10 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("grantkeeper-request-id")
 /// The id of a request, for a handler whose answer holds problems of its own.
 #[derive(Clone)]
 pub struct RequestId(pub String);
+
+/// Marks an answer that its caller may keep for a while: nothing in it is anybody's.
+#[derive(Clone)]
+pub(super) struct MayBeKept(pub(super) &'static str);
 
 /// Travels from the handler to the boundary, where it is logged and written.
 #[derive(Clone)]
@@ -77,9 +82,13 @@ async fn boundary(mut request: Request, next: Next) -> Response {
             tracing::info!(%request_id, %method, status, %error, "request refused");
         }
     }
+    let kept = response.extensions_mut().remove::<MayBeKept>();
     let headers = response.headers_mut();
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    headers.insert(header::PRAGMA, HeaderValue::from_static("no-cache"));
+    let caching = kept.as_ref().map_or("no-store", |kept| kept.0);
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(caching));
+    if kept.is_none() {
+        headers.insert(header::PRAGMA, HeaderValue::from_static("no-cache"));
+    }
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     if let Ok(id) = HeaderValue::from_str(&request_id) {
         headers.insert(REQUEST_ID, id);

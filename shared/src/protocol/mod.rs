@@ -8,6 +8,7 @@ pub mod discovery;
 pub mod exchange;
 pub mod id_token;
 pub mod introspection;
+pub mod merge_patch;
 pub mod pkce;
 pub mod redact;
 pub mod revocation;

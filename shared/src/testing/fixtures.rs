@@ -102,6 +102,7 @@ pub fn client_settings(project: Option<&ProjectId>) -> ClientSettings {
     let endpoint = |path: &str| Some(format!("{ORIGIN}/{path}"));
     ClientSettings {
         name: "Example".to_owned(),
+        provider: None,
         project: project.cloned(),
         shared_with: Vec::new(),
         owner: Some("integrations@platform.example".to_owned()),

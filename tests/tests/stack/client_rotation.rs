@@ -23,7 +23,13 @@ impl Client {
         let policy = OutboundPolicy::allowing(&[world.sandbox_url().to_owned()])?;
         let config = world.stack.broker.config().clone();
         let outbound = Outbound::with_way_out(policy, &config.way_out)?;
-        let broker = assemble(config, &world.stack.engines.sdk_config(), Arc::new(world.clock.clone()), outbound);
+        let broker = assemble(
+            config,
+            &world.stack.engines.sdk_config(),
+            Arc::new(world.clock.clone()),
+            outbound,
+            Default::default(),
+        );
         let key = broker.authenticate(&world.stack.keys.platform).await?;
         Ok((broker, Caller { key, project: None, user: Some("ada".to_owned()) }))
     }

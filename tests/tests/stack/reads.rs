@@ -22,7 +22,13 @@ async fn a_warm_read_is_one_read_of_the_table_and_one_of_the_vault_side_by_side(
     let engines = Proxy::to(sdk.endpoint_url().unwrap()).await?;
     let sdk = sdk.into_builder().endpoint_url(&engines.url).build();
     let outbound = Outbound::new(OutboundPolicy::strict())?;
-    let broker = assemble(world.stack.broker.config().clone(), &sdk, Arc::new(world.clock.clone()), outbound);
+    let broker = assemble(
+        world.stack.broker.config().clone(),
+        &sdk,
+        Arc::new(world.clock.clone()),
+        outbound,
+        Default::default(),
+    );
     let key = &world.stack.keys.runner;
     let read = || async {
         let caller = Caller { key: broker.authenticate(key).await?, project: None, user: None };

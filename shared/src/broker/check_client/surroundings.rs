@@ -83,16 +83,16 @@ fn api(facts: &Facts<'_>, findings: &mut Findings) {
 
 fn variables(settings: &ClientSettings, findings: &mut Findings) {
     let (in_urls, elsewhere) = (in_urls(settings), elsewhere(settings));
+    for variable in settings.missing_values() {
+        findings.error(
+            "value_missing",
+            format!("The variable {:?} is the client's own, and the client has no value for it.", variable.key),
+            &["Enter it in values."],
+        );
+    }
     for variable in &settings.variables {
         let key = variable.key.as_str();
         let has_value = settings.values.contains_key(key) || variable.default.is_some();
-        if variable.source == VariableSource::Client && variable.required && !has_value {
-            findings.error(
-                "value_missing",
-                format!("The variable {key:?} is the client's own, and the client has no value for it."),
-                &["Enter it in values."],
-            );
-        }
         if is_left_to_people(variable) && !has_value && in_urls.contains(key) {
             findings.warning(
                 "variable_may_be_missing",

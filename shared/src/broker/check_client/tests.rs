@@ -6,6 +6,7 @@ use chrono::Duration;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::catalogue::{Catalogue, Confidence};
 use crate::model::client::ClientSecret;
 use crate::testing::fixtures;
 
@@ -15,11 +16,31 @@ struct Case {
     change: fn(&mut Client),
     allowed_scopes: Option<Vec<String>>,
     metadata: Option<Value>,
+    /// What the entry of its provider says, in TOML.
+    entry: Option<&'static str>,
     found: Vec<(Level, &'static str)>,
 }
 
 fn case(settings: Value, found: &[(Level, &'static str)]) -> Case {
-    Case { settings, change: |_| {}, allowed_scopes: None, metadata: None, found: found.to_vec() }
+    Case { settings, change: |_| {}, allowed_scopes: None, metadata: None, entry: None, found: found.to_vec() }
+}
+
+/// A case with an entry of its provider: what `said` adds to the facts of a good client.
+fn from_entry(settings: Value, said: &'static str, found: &[(Level, &'static str)]) -> Case {
+    Case { entry: Some(said), ..case(settings, found) }
+}
+
+fn entry(said: &str) -> Provider {
+    let facts = r#"
+        name = "Example"
+        category = "developer"
+        checked = 2026-11-23
+        confidence = "high"
+        token_endpoint = "https://as.example/token"
+        test_request = { path = "/me" }
+        token_response = { access_token = "/data/token" }
+    "#;
+    Catalogue::of("example", &format!("{facts}\n{said}")).unwrap()
 }
 
 /// A client with nothing to be said of but its redirect URI.
@@ -76,6 +97,7 @@ fn found(case: &Case) -> Vec<Finding> {
     check(&Facts {
         client: &client,
         project: Some(&project),
+        provider: case.entry.map(entry).as_ref(),
         server: &server,
         redirect_uri: "https://broker.example/callback/k",
         refresh_floor: Some(1500),
@@ -173,13 +195,23 @@ fn cases() -> Vec<Case> {
                 "variables": [{ "key": "own", "source": "client", "required": true }],
                 "api_headers": { "X-Own": "{own}" },
             }),
-            &[(Error, "value_missing")],
+            &[(Error, "client_draft"), (Error, "value_missing")],
         ),
         case(
             json!({ "variables": [{ "key": "part" }], "api_base_url": "https://api.example/{part}" }),
             &[(Warning, "variable_may_be_missing")],
         ),
         case(json!({ "variables": [{ "key": "spare" }] }), &[(Info, "variable_unused")]),
+        case(
+            json!({ "refresh": { "scope": "offline" }, "scopes": { "required": ["read"] } }),
+            &[(Warning, "offline_scope_missing")],
+        ),
+        case(json!({ "refresh": { "scope": "offline" }, "scopes": { "required": ["offline"] } }), &[]),
+        from_entry(json!({}), "pkce = true", &[]),
+        from_entry(json!({}), "pkce = false", &[(Info, "provider_changed")]),
+        from_entry(json!({ "audience": "api" }), "", &[]),
+        from_entry(json!({}), "token_request.content_type = \"json\"", &[(Info, "provider_changed")]),
+        from_entry(json!({ "token_request": { "content_type": "json" } }), "", &[(Info, "provider_changed")]),
         case(json!({ "variables": [{ "key": "spare", "secret": true }] }), &[(Warning, "variable_unused")]),
     ]
 }
@@ -216,6 +248,7 @@ fn a_server_that_does_not_answer_is_a_finding() {
     let facts = Facts {
         client: &client,
         project: None,
+        provider: None,
         server: &server,
         redirect_uri: "https://broker.example/callback/k",
         refresh_floor: None,
@@ -231,4 +264,26 @@ fn a_machine_client_needs_no_pages() {
         .map(|finding| finding.code)
         .collect();
     assert_eq!(codes, Vec::<&str>::new());
+}
+
+#[test]
+fn an_entry_of_one_source_is_told() {
+    let told = |confidence| {
+        let mut provider = entry("");
+        provider.about.confidence = confidence;
+        let mut findings = Findings::default();
+        let client = fixtures::client(None);
+        let facts = Facts {
+            client: &client,
+            project: None,
+            provider: Some(&provider),
+            server: &Server::Unnamed,
+            redirect_uri: "https://broker.example/callback/k",
+            refresh_floor: None,
+            now: fixtures::start(),
+        };
+        provider::check(&facts, &mut findings);
+        findings.0.iter().any(|finding| finding.code == "provider_entry_unsure")
+    };
+    assert_eq!((told(Confidence::Medium), told(Confidence::High)), (true, false));
 }

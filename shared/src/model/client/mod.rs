@@ -82,9 +82,9 @@ pub struct Client {
 }
 
 impl Client {
-    /// What it still lacks for its grants, as names of fields.
-    pub fn missing(&self) -> Vec<&'static str> {
-        let mut missing = Vec::new();
+    /// What it still lacks for its grants, as names of fields; a value as `values.` and its key.
+    pub fn missing(&self) -> Vec<String> {
+        let mut missing: Vec<&str> = Vec::new();
         let settings = &self.settings;
         let own = settings.credentials_from == CredentialsFrom::Client;
         if own && settings.client_id.is_none() {
@@ -99,7 +99,8 @@ impl Client {
         if own && settings.auth_method() != AuthMethod::None && self.client_secrets.is_empty() {
             missing.push("client_secret");
         }
-        missing
+        let values = settings.missing_values().map(|variable| format!("values.{}", variable.key));
+        missing.into_iter().map(str::to_owned).chain(values).collect()
     }
 
     /// Whether it can be used.

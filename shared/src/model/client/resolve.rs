@@ -219,6 +219,12 @@ impl ClientSettings {
         Some(open)
     }
 
+    /// The variables for which the client itself must have a value, and has none.
+    pub fn missing_values(&self) -> impl Iterator<Item = &Variable> {
+        let own = |variable: &&Variable| variable.source == VariableSource::Client && variable.required;
+        self.variables.iter().filter(own).filter(|variable| self.fixed_value(variable).is_none())
+    }
+
     /// The value of a variable that nobody but the client gives.
     pub fn fixed_value<'a>(&'a self, variable: &'a Variable) -> Option<&'a str> {
         let fixed = variable.source == VariableSource::Client

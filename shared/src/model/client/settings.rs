@@ -12,7 +12,7 @@ use crate::protocol::dialect::{RevocationDialect, TokenRequestDialect, TokenResp
 use crate::protocol::token::AuthMethod;
 
 /// A grant that a client may use.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum GrantType {
     /// RFC 6749 §4.1.
@@ -55,6 +55,9 @@ pub enum CredentialsFrom {
 pub struct ClientSettings {
     /// A name for people: "Sign in with …".
     pub name: String,
+    /// The entry of the catalogue that its facts were taken from.
+    #[serde(default)]
+    pub provider: Option<String>,
     /// The project it belongs to; absent: every project may use it.
     #[serde(default)]
     pub project: Option<ProjectId>,
