@@ -19,6 +19,7 @@ type Failure = Box<dyn std::error::Error>;
 fn main() -> Result<(), Failure> {
     let usual = Path::new(&env::var("CARGO_MANIFEST_DIR")?).join("providers");
     let source = env::var(SOURCE).ok().filter(|path| !path.is_empty()).map_or(usual, PathBuf::from).canonicalize()?;
+    println!("cargo:rustc-env=PROVIDERS={}", source.display());
     println!("cargo:rerun-if-env-changed={SOURCE}");
     println!("cargo:rerun-if-changed=build.rs");
     println!("cargo:rerun-if-changed={}", source.display());

@@ -38,7 +38,8 @@ const ALL_ITEM_ACTIONS: &[&str] = &["BatchGetItem", "DeleteItem", "GetItem", "Pu
 const ITEM_ACTIONS: &[&str] = &["GetItem", "PutItem", "UpdateItem"];
 
 /// What the functions that send requests to providers are told besides.
-const WAY_OUT: &[&str] = &["GRANTKEEPER_PRIVATE_ORIGINS", "GRANTKEEPER_PROXY", "GRANTKEEPER_CA_BUNDLE"];
+const PROVIDERS_AND_WAY_OUT: &[&str] =
+    &["GRANTKEEPER_PROVIDERS_DIR", "GRANTKEEPER_PRIVATE_ORIGINS", "GRANTKEEPER_PROXY", "GRANTKEEPER_CA_BUNDLE"];
 const QUEUE_AND_WAY_OUT: &[&str] =
     &["GRANTKEEPER_REFRESH_QUEUE_URL", "GRANTKEEPER_PRIVATE_ORIGINS", "GRANTKEEPER_PROXY", "GRANTKEEPER_CA_BUNDLE"];
 
@@ -47,7 +48,7 @@ const ROWS: &[Row] = &[
         package: "client-registration",
         timeout: 10,
         routes: &["/v1/providers", "/v1/providers/{proxy+}", "/v1/clients", "/v1/clients/{proxy+}"],
-        variables: WAY_OUT,
+        variables: PROVIDERS_AND_WAY_OUT,
         table: ALL_ITEM_ACTIONS,
         due_index: &[],
         secrets: &["CreateSecret", "DeleteSecret", "PutSecretValue"],
@@ -256,6 +257,7 @@ fn each_function_gets_exactly_the_variables_of_its_row() -> Result<()> {
                 "GRANTKEEPER_PRIVATE_ORIGINS" => "PrivateOrigins",
                 "GRANTKEEPER_PROXY" => "OutboundProxy",
                 "GRANTKEEPER_CA_BUNDLE" => "CaBundle",
+                "GRANTKEEPER_PROVIDERS_DIR" => "ProvidersDir",
                 other => bail!("{other} has no known source"),
             };
             expected.insert(variable.to_owned(), json!({"Ref": source}));
@@ -271,7 +273,7 @@ fn each_function_gets_exactly_the_variables_of_its_row() -> Result<()> {
 
 #[test]
 fn the_way_out_is_open_by_default_and_the_proxys_password_is_not_echoed() -> Result<()> {
-    for name in ["PrivateOrigins", "OutboundProxy", "CaBundle"] {
+    for name in ["PrivateOrigins", "OutboundProxy", "CaBundle", "ProvidersDir"] {
         let parameter = at(template()?, &format!("/Parameters/{name}"));
         assert_eq!(at(&parameter, "/Default"), json!(""), "{name}");
         assert_eq!(at(&parameter, "/NoEcho") == json!(true), name == "OutboundProxy", "{name}");

@@ -64,8 +64,6 @@ fn grants(fields: &mut Fields, provider: &Provider) {
         let pointer = format!("/grants/{}", grant.as_str());
         if !matches!(grant, GrantType::ClientCredentials | GrantType::Password) {
             fields.wrong(&pointer, "unsupported", "A section is for client_credentials or password.");
-        } else if !provider.settings.offers(grant) {
-            fields.wrong(&pointer, "grant_not_offered", "grant_types does not have it.");
         }
     }
 }

@@ -81,8 +81,9 @@ impl Catalogue {
         }
         let over = Self { overlay: Arc::new(Overlay { texts: texts.clone(), summaries: BTreeMap::new() }) };
         let mut summaries = BTreeMap::new();
-        let extending = embedded::ENTRIES.iter().filter(|entry| entry.extends.is_some()).map(|entry| entry.id);
-        for id in texts.keys().map(String::as_str).chain(extending.filter(|id| !texts.contains_key(*id))) {
+        let is_own = |id: &str| texts.contains_key(id);
+        let extending = embedded::ENTRIES.iter().map(|entry| entry.id).filter(|id| !is_own(id) && extends(id, &is_own));
+        for id in texts.keys().map(String::as_str).chain(extending) {
             let wrong = |error: Error| OverlayError { file: format!("{id}.toml"), why: told(&error) };
             let provider = over.read(id).map_err(wrong)?;
             check(&provider).map_err(wrong)?;
@@ -90,6 +91,13 @@ impl Catalogue {
         }
         Ok(Self { overlay: Arc::new(Overlay { texts, summaries }) })
     }
+}
+
+/// Whether an embedded entry extends one of these, itself or by what it extends.
+fn extends(id: &str, one: &dyn Fn(&str) -> bool) -> bool {
+    let base = |id: &str| embedded::find(id).and_then(|entry| entry.extends);
+    let mut bases = std::iter::successors(base(id), |id| base(id)).take(super::MAX_CHAIN);
+    bases.any(one)
 }
 
 /// The files of a directory by the ids of their entries.

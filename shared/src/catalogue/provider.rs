@@ -106,11 +106,13 @@ impl Provider {
         document.remove("extends");
         let (mut facts, about): (Map<_, _>, Map<_, _>) =
             document.into_iter().partition(|(name, _)| FACTS.contains(&name.as_str()));
-        let about: About = typed(Value::Object(about))?;
+        let mut about: About = typed(Value::Object(about))?;
         if let Some(url) = &about.docs_url {
             facts.insert("docs_url".to_owned(), url.as_str().into());
         }
         let settings = settings(&about.name, facts.clone())?;
+        // What was extended may have a grant that this entry does not.
+        about.grants.retain(|grant, _| settings.offers(*grant));
         for (grant, section) in &about.grants {
             let below = format!("/grants/{}", grant.as_str());
             let unfit = section.keys().find(|name| !FACTS.contains(&name.as_str()) || *name == "grant_types");

@@ -56,7 +56,7 @@ impl Provider {
 fn values(needed: &[Entered]) -> impl Iterator<Item = String> {
     let usual = |one: &&Entered| !matches!(one.field.as_str(), "client_id" | "client_secret");
     needed.iter().filter(|one| one.by == Giver::Client).filter(usual).map(|one| {
-        let help = one.help.as_ref().map(|help| format!(" {help}")).unwrap_or_default();
+        let help = one.help.as_ref().map(|help| format!(" {}.", help.trim_end_matches('.'))).unwrap_or_default();
         let may = if one.required { "" } else { ", if you have one" };
         format!("Enter {} ({}){may}.{help}", one.field, one.label)
     })
