@@ -88,7 +88,7 @@ fn parse_basic(header: &str) -> Option<PresentedClient> {
     })
 }
 
-fn form_decode(value: &str) -> String {
+pub(crate) fn form_decode(value: &str) -> String {
     // Read as the value of a parameter; `&` and `=` in an unencoded value must not cut it.
     let whole = value.replace('&', "%26").replace('=', "%3D");
     form_urlencoded::parse(format!("v={whole}").as_bytes()).map(|(_, value)| value.into_owned()).collect()

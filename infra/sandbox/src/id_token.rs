@@ -71,9 +71,21 @@ impl SigningKey {
         if let (Some(members), Some(nonce)) = (claims.as_object_mut(), &facts.nonce) {
             members.insert("nonce".to_owned(), json!(nonce));
         }
+        self.signed(&claims)
+    }
+
+    /// An ID token with the same claims by another issuer.
+    pub(crate) fn reissued(&self, id_token: &str, issuer: &str) -> anyhow::Result<String> {
+        let claims = id_token.split('.').nth(1).and_then(|part| URL_SAFE_NO_PAD.decode(part).ok());
+        let mut claims: Value = serde_json::from_slice(&claims.context("this is no ID token")?)?;
+        claims.as_object_mut().context("claims are an object")?.insert("iss".to_owned(), json!(issuer));
+        self.signed(&claims)
+    }
+
+    fn signed(&self, claims: &Value) -> anyhow::Result<String> {
         let header = json!({ "alg": "ES256", "typ": "JWT", "kid": self.key_id });
         let encode = |part: &Value| URL_SAFE_NO_PAD.encode(part.to_string());
-        let signed = format!("{}.{}", encode(&header), encode(&claims));
+        let signed = format!("{}.{}", encode(&header), encode(claims));
         let signature =
             self.pair.sign(&SystemRandom::new(), signed.as_bytes()).map_err(|_| anyhow!("cannot sign an ID token"))?;
         Ok(format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature.as_ref())))

@@ -3,6 +3,9 @@
 //! It serves the demo, the tests and rehearsals: a test sets, per client, how refresh tokens rotate, what a reuse
 //! costs and what the answers leave out, moves the clock, and reads afterwards which requests arrived. Anybody may
 //! sign in under any name, so it must never stand in front of anything of value.
+//!
+//! It can also pose as the providers of a catalogue ([`Sandbox::pose`]): [`Sandbox::poses_router`] then answers at their
+//! hosts and paths, takes only requests that are as a provider's entry says, and answers in the provider's shape.
 
 mod admin;
 mod api;
@@ -17,6 +20,7 @@ mod oauth_error;
 mod opaque;
 mod pages;
 mod parameters;
+mod pose;
 mod revocation;
 mod settings;
 mod state;
@@ -32,10 +36,12 @@ use axum::routing::{any, get, post};
 use data_file::DataFile;
 use id_token::SigningKey;
 use log::Log;
+use pose::Poses;
 use state::State;
 use url::Url;
 
 pub use log::LogEntry;
+pub use pose::{Endpoint, Pose, PoseSettings};
 pub use settings::{
     ApiHeader, AuthMethod, ClientSettings, ExpiresAtFormat, ExpiresInFormat, GrantType, GrantTypeWords, LostAnswer,
     RawAnswer, RefreshTokenMode, ReusePenalty, ScriptedAnswer, TokenRequestRules, TokenResponseShape,
@@ -61,6 +67,7 @@ struct Inner {
     signing_key: SigningKey,
     state: Mutex<State>,
     log: Log,
+    poses: Poses,
 }
 
 impl Sandbox {
@@ -91,6 +98,7 @@ impl Sandbox {
             signing_key,
             state: Mutex::new(state),
             log: Log::default(),
+            poses: Poses::default(),
         })))
     }
 

@@ -152,7 +152,7 @@ pub(crate) async fn record(State(sandbox): State<Sandbox>, request: Request, nex
 
 /// A response whose body fails before its first byte: the server gives the connection up, and as nothing of the
 /// response was flushed by then, the caller sees it close without an answer.
-fn closed_connection() -> Response {
+pub(crate) fn closed_connection() -> Response {
     Response::new(Body::from_stream(stream::once(future::err::<Vec<u8>, _>(std::io::Error::other("scripted")))))
 }
 

@@ -10,6 +10,7 @@ use crate::settings::{ClientSettings, GrantType, ReusePenalty};
 
 mod exchange;
 mod grant_status;
+mod owner;
 #[cfg(test)]
 mod tests;
 
@@ -42,7 +43,7 @@ pub(crate) struct State {
     ended: VecDeque<GrantStatus>,
 }
 
-type GrantId = u64;
+pub(crate) type GrantId = u64;
 
 /// What one consent, password or client login allows: the family all tokens of it belong to. Revoking removes it
 /// together with its tokens, so a token that is present belongs to a grant that stands.
@@ -207,7 +208,8 @@ impl State {
         grants.len() + codes_before - self.codes.len()
     }
 
-    fn revoke_grant(&mut self, grant: GrantId) {
+    /// Ends a grant with all its tokens.
+    pub(crate) fn revoke_grant(&mut self, grant: GrantId) {
         self.remember_end(grant);
         self.grants.remove(&grant);
         self.access_tokens.retain(|_, token| token.grant != grant);

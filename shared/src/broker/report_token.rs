@@ -21,6 +21,9 @@ use crate::telemetry;
 /// A token that a refresh brought less than this ago is not refreshed again: the next one would be refused as well.
 const FRESH: Duration = Duration::minutes(1);
 
+/// The shortest life that is learned: a token can also be refused because somebody withdrew it.
+const SHORTEST_LEARNED: Duration = Duration::minutes(10);
+
 /// The body of `POST /v1/credentials/{id}/report`.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -143,15 +146,18 @@ impl Broker {
             return verdict(ReportVerdict::RejectedWhileFresh, Finding::Classified(advice));
         }
         match self.refresh_now(&client, credential, Reason::Due, Instant::now()).await {
-            Ok(newer) => Ok(Reported {
-                verdict: ReportVerdict::Refreshed,
-                generation: newer.generation,
-                finding: Finding::advising(
-                    "refreshed",
-                    format!("A refresh brought a new token, of generation {}.", newer.generation),
-                    &["Read the token again and repeat the request with it."],
-                ),
-            }),
+            Ok(newer) => {
+                self.learn_from_refusal(credential, &newer, now).await;
+                Ok(Reported {
+                    verdict: ReportVerdict::Refreshed,
+                    generation: newer.generation,
+                    finding: Finding::advising(
+                        "refreshed",
+                        format!("A refresh brought a new token, of generation {}.", newer.generation),
+                        &["Read the token again and repeat the request with it."],
+                    ),
+                })
+            }
             Err(error) => match error.plain() {
                 Error::ReauthorizationRequired { .. } | Error::Conflict { code: "not_refreshable", .. } => {
                     verdict(ReportVerdict::ReauthorizationRequired, Finding::Failed(error))
@@ -161,6 +167,26 @@ impl Broker {
                 }
                 _ => verdict(ReportVerdict::RefreshFailed, Finding::Failed(error)),
             },
+        }
+    }
+}
+
+impl Broker {
+    /// A token that was dead before its time shows how long such tokens live, where the provider does not say: the next
+    /// ones are refreshed before that. What an answer states goes before it, so it does no harm where one does.
+    async fn learn_from_refusal(&self, refused: &Credential, newer: &Credential, now: Timestamp) {
+        if !refused.is_alive(now) {
+            return;
+        }
+        let lived = Duration::milliseconds(now.timestamp_millis() - refused.issued_at).max(SHORTEST_LEARNED);
+        let lived = u32::try_from(lived.num_seconds()).unwrap_or(u32::MAX);
+        let lived = newer.learned_lifetime.map_or(lived, |known| known.min(lived));
+        if newer.learned_lifetime == Some(lived) {
+            return;
+        }
+        let learned = Credential { learned_lifetime: Some(lived), ..newer.clone() };
+        if let Err(error) = self.store().learn_lifetime(&learned).await {
+            tracing::warn!(credential = %newer.id, %error, "the life of a refused token was not noted");
         }
     }
 }

@@ -28,6 +28,7 @@ const NOTHING_TO_CHOOSE: &str = "nothing_to_choose";
 #[derive(Default)]
 struct Found {
     values: BTreeMap<String, String>,
+    /// What can be chosen; an empty list where there is nothing.
     choices: BTreeMap<String, Vec<AccountChoice>>,
 }
 
@@ -80,11 +81,15 @@ fn of_source(client: &Client, source: VariableSource) -> impl Iterator<Item = &V
     client.settings.variables.iter().filter(move |variable| variable.source == source)
 }
 
-/// The variables whose values are looked up or chosen and that a credential does not have yet.
-fn missing<'c>(client: &'c Client, values: &BTreeMap<String, String>) -> Vec<&'c Variable> {
+/// The variables whose values are looked up or chosen and that a credential does not have yet. One that need not be there
+/// and of which nothing was found is not looked for again.
+fn missing<'c>(client: &'c Client, credential: &Credential) -> Vec<&'c Variable> {
+    let has_none =
+        |variable: &Variable| !variable.required && credential.choices.get(&variable.key).is_some_and(Vec::is_empty);
     let open = |variable: &&Variable| {
         matches!(variable.source, VariableSource::Lookup | VariableSource::Choice)
-            && !values.contains_key(&variable.key)
+            && !credential.variables.contains_key(&variable.key)
+            && !has_none(variable)
     };
     client.settings.variables.iter().filter(open).collect()
 }
@@ -112,7 +117,7 @@ impl Broker {
 
     /// Whether values of a credential are still to be looked up or chosen.
     pub(crate) fn is_unsettled(client: &Client, credential: &Credential) -> bool {
-        credential.status == CredentialStatus::ChoiceRequired || !missing(client, &credential.variables).is_empty()
+        credential.status == CredentialStatus::ChoiceRequired || !missing(client, credential).is_empty()
     }
 
     /// Looks up what is missing, and asks the owner to choose where there are several. What is found is stored. `before`:
@@ -131,14 +136,14 @@ impl Broker {
             credential.status,
             CredentialStatus::Active | CredentialStatus::RefreshFailing | CredentialStatus::ChoiceRequired
         );
-        let waits = !credential.choices.is_empty() && credential.status == CredentialStatus::ChoiceRequired;
+        let waits = credential.status == CredentialStatus::ChoiceRequired && !missing(client, &credential).is_empty();
         if !may_change || waits || !Self::is_unsettled(client, &credential) {
             return Ok(credential);
         }
         let found = self.look_up(client, &credential, tokens, before).await?;
         let mut new = credential.clone();
         new.variables.extend(found.values);
-        new.choices = found.choices;
+        new.choices.extend(found.choices);
         self.keep_settled(client, &credential, new).await
     }
 
@@ -175,7 +180,7 @@ impl Broker {
                 other => other?,
             }
         }
-        let open = missing(client, &new.variables).iter().any(|variable| new.choices.contains_key(&variable.key));
+        let open = missing(client, &new).iter().any(|variable| new.choices.contains_key(&variable.key));
         let wanted = if open { CredentialStatus::ChoiceRequired } else { CredentialStatus::Active };
         let of_status = |status| [CredentialStatus::ChoiceRequired, CredentialStatus::Active].contains(&status);
         if new.status == wanted || !of_status(new.status) {
@@ -207,7 +212,7 @@ impl Broker {
         before: &BTreeMap<String, String>,
     ) -> Result<Found> {
         let mut found = Found::default();
-        for variable in missing(client, &credential.variables) {
+        for variable in missing(client, credential) {
             let Some(lookup) = &variable.lookup else { continue };
             if lookup.url.is_none() || found.values.contains_key(&variable.key) {
                 continue;
@@ -219,7 +224,13 @@ impl Broker {
             match &lookup.items {
                 None => {
                     let value = find(&answer, &lookup.value).and_then(scalar);
-                    let value = value.ok_or(Error::ProviderMisbehaved("a look-up at its API brought no value"))?;
+                    let Some(value) = value else {
+                        if variable.required {
+                            return Err(Error::ProviderMisbehaved("a look-up at its API brought no value"));
+                        }
+                        found.choices.insert(variable.key.clone(), Vec::new());
+                        continue;
+                    };
                     let value = variable.take(&value);
                     let refused =
                         |_| Error::ProviderMisbehaved("a look-up at its API brought a value that is not allowed");

@@ -359,4 +359,46 @@ mod tests {
             }
         }
     }
+
+    #[test]
+    fn what_a_provider_does_not_want_is_left_out_and_what_protects_the_flow_never_is() {
+        let texts = |pairs: &[(&str, &str)]| -> BTreeMap<String, String> {
+            pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+        };
+        let url = AuthorizationRequest {
+            endpoint: &Url::parse("https://as.example/authorize").unwrap(),
+            client_id: "c",
+            redirect_uri: "https://broker.example/callback/k",
+            scopes: &["read".to_owned()],
+            scope_separator: " ",
+            state: &Secret::from("st"),
+            code_challenge: Some("ch"),
+            nonce: None,
+            extra: &texts(&[("redirect_uri", "A_Name"), ("client_id", "evil"), ("state", "evil")]),
+            names: &texts(&[("redirect_uri", ""), ("scope", ""), ("response_type", ""), ("code", "auth_code")]),
+            fragment: Some("wechat_redirect"),
+        }
+        .url();
+        assert_eq!(
+            url.expose(),
+            "https://as.example/authorize?client_id=c&state=st&code_challenge=ch&code_challenge_method=S256\
+             &redirect_uri=A_Name#wechat_redirect"
+        );
+    }
+
+    #[test]
+    fn a_code_comes_in_the_parameter_that_the_client_names_and_in_no_other() {
+        let parsed =
+            |query: &str| AuthorizationResponse::parse(query).unwrap().with_code_in(Some(&"auth_code".to_owned()));
+        let code = |query: &str| match parsed(query).into_answer() {
+            Ok(Answer::Code(code)) => Some(code.expose().clone()),
+            _ => None,
+        };
+        assert_eq!(code("auth_code=a&state=s").as_deref(), Some("a"));
+        assert_eq!(code("auth_code=a&code=b&state=s").as_deref(), Some("a"));
+        assert_eq!(code("code=b&state=s"), None);
+        let told = parsed("auth_code=a&state=s&scope=x&realmId=7");
+        assert_eq!(Value::Object(told.extra(&[])), serde_json::json!({ "realmId": "7" }));
+        assert_eq!(Value::Object(told.extra(&["scope"])), serde_json::json!({ "realmId": "7", "scope": "x" }));
+    }
 }

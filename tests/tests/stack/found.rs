@@ -237,3 +237,29 @@ async fn the_api_says_whose_account_it_is_and_a_query_carries_what_it_wants() ->
     assert_eq!(read.body["query"], json!({ "key": ID }));
     Ok(())
 }
+
+#[tokio::test]
+async fn what_need_not_be_there_is_not_waited_for_and_what_must_be_is() -> Outcome {
+    for required in [false, true] {
+        let world = World::new().await?;
+        let nothing = json!([{ "key": "account", "source": "choice", "required": required,
+            "lookup": { "url": format!("{}/api/me", world.sandbox_url()), "items": "/nothing", "value": "id" } }]);
+        let client = registered(&world, ClientSettings::default(), nothing, json!({})).await?;
+        let made = connected(&world, &client, json!([])).await?;
+        let id = made["id"].as_str().unwrap();
+        let asked = || world.sandbox().log().into_iter().filter(|entry| entry.path == "/api/me").count();
+        let before = asked();
+        let read = world.read_token(id, json!({})).await?;
+        if required {
+            assert_eq!(
+                (&made["status"], &made["status_reason"]),
+                (&json!("choice_required"), &json!("nothing_to_choose"))
+            );
+            assert_eq!((read.status, read.code()), (StatusCode::CONFLICT, "choice_required"));
+        } else {
+            assert_eq!((&made["status"], read.status), (&json!("active"), StatusCode::OK), "{made}");
+            assert_eq!(asked(), before, "a read asks nobody again");
+        }
+    }
+    Ok(())
+}

@@ -3,7 +3,7 @@
 use chrono::Duration;
 use grantkeeper::model::credential::CredentialStatus;
 use grantkeeper_sandbox::{ClientSettings, RefreshTokenMode};
-use grantkeeper_tests::Answer;
+use grantkeeper_tests::{Answer, World};
 use http::StatusCode;
 use serde_json::{Value, json};
 
@@ -180,5 +180,28 @@ async fn a_report_is_read_strictly_and_taken_from_those_who_may_read() -> Outcom
         assert_eq!(it.report(body.clone()).await?.status.as_u16(), answer);
     }
     assert_eq!(it.refreshes(), 0);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_life_that_no_answer_states_is_learned_from_a_refusal() -> Outcome {
+    // Nothing is said, and the tokens live 20 minutes: an hour is assumed until the API refuses one.
+    let settings =
+        ClientSettings { omit_expires_in: true, access_token_seconds: Some(1200), ..ClientSettings::default() };
+    let world = World::new().await?;
+    let at = |path: &str| format!("{}{path}", world.sandbox_url());
+    let endpoints =
+        json!({ "issuer": null, "authorization_endpoint": at("/authorize"), "token_endpoint": at("/token") });
+    let it = Connected::inside(world, settings, endpoints).await?;
+    let life = |answer: &Answer| {
+        let at = |name: &str| chrono::DateTime::parse_from_rfc3339(&answer.text(name)).unwrap().to_utc();
+        at("/expires_at") - it.world.stack.broker.now()
+    };
+    assert_eq!(life(&it.token(json!({})).await?), Duration::hours(1));
+    it.world.advance(Duration::seconds(1300));
+    assert_eq!(verdict(&it.refused(1, INVALID).await?), expected("refreshed", 2, true, true));
+    // From the next refresh on: before the life is over that the last one had.
+    it.world.advance(Duration::hours(1));
+    assert_eq!(life(&it.token(json!({})).await?), Duration::seconds(1300));
     Ok(())
 }

@@ -23,6 +23,8 @@ mod metadata;
 #[cfg(test)]
 mod persistence;
 #[cfg(test)]
+mod pose;
+#[cfg(test)]
 mod refresh;
 #[cfg(test)]
 mod revoke;

@@ -100,3 +100,63 @@ pub(crate) fn put_in<'t>(template: &'t str, sets: &Sets) -> Cow<'t, str> {
     }
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn settings() -> ClientSettings {
+        serde_json::from_value(json!({
+            "name": "x", "token_endpoint": "https://{infix}auth.example.com/token",
+            "variables": [
+                { "key": "region", "default": "us", "choices": [
+                    { "value": "us", "sets": { "infix": "" } }, { "value": "eu", "sets": { "infix": "eu." } } ] },
+                { "key": "org" },
+            ],
+        }))
+        .unwrap()
+    }
+
+    fn values(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
+        pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
+    }
+
+    #[test]
+    fn what_is_chosen_sets_its_placeholders_and_a_preset_choice_does_so_alone() {
+        let settings = settings();
+        let url = |given: &[(&str, &str)]| {
+            put_in("https://{infix}auth.example.com", &settings.sets(&values(given))).into_owned()
+        };
+        assert_eq!(url(&[]), "https://auth.example.com");
+        assert_eq!(url(&[("region", "eu")]), "https://eu.auth.example.com");
+        assert_eq!(url(&[("region", "evil.example/")]), "https://{infix}auth.example.com", "no choice sets nothing");
+        assert_eq!(settings.variable_behind("infix").map(|variable| variable.key.as_str()), Some("region"));
+        assert_eq!(settings.every_sets().len(), 2);
+    }
+
+    #[test]
+    fn every_choice_is_an_origin_of_its_own_for_a_secret() {
+        let with = |choices: serde_json::Value| {
+            let mut settings = settings();
+            settings.variables.first_mut().unwrap().choices = serde_json::from_value(choices).unwrap();
+            settings.secret_origins().unwrap()
+        };
+        let two = json!([{ "value": "us", "sets": { "infix": "" } }, { "value": "eu", "sets": { "infix": "eu." } }]);
+        let other =
+            json!([{ "value": "us", "sets": { "infix": "" } }, { "value": "eu", "sets": { "infix": "evil." } }]);
+        assert_eq!(with(two.clone()), "https://{infix=|eu.}auth.example.com");
+        assert_ne!(with(two), with(other), "another choice is another origin, so the secret must be entered again");
+    }
+
+    #[test]
+    fn a_scope_takes_the_values_of_variables_and_is_left_out_without_them() {
+        let render = |given: &[(&str, &str)]| {
+            settings()
+                .render_scopes(vec!["https://{org}.example/.default".to_owned(), "a{b}".to_owned()], &values(given))
+        };
+        assert_eq!(render(&[("org", "acme")]), ["https://acme.example/.default", "a{b}"]);
+        assert_eq!(render(&[]), ["a{b}"]);
+        assert_eq!(render(&[("org", "a b")]), ["a{b}"], "what becomes no scope is not asked");
+    }
+}

@@ -39,3 +39,38 @@ fn hostile(host: &str) -> impl Iterator<Item = String> {
     let others = ["evil.example", "evil.com", "a.evil.net", "evil", "localhost", "127.0.0.1"];
     like.into_iter().chain(others.map(str::to_owned))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    fn confines(variable: Value) -> bool {
+        let mut with_key = json!({ "key": "h" });
+        with_key.as_object_mut().unwrap().extend(variable.as_object().cloned().unwrap());
+        serde_json::from_value::<Variable>(with_key).unwrap().confines_host()
+    }
+
+    #[test]
+    fn a_pattern_confines_a_host_only_where_no_host_of_somebody_else_matches_it() {
+        let salesforce = r"(login|test)\.salesforce\.com|[a-z0-9-]+(\.sandbox)?\.my\.salesforce\.com";
+        for (pattern, example, kind, fits) in [
+            (salesforce, "login.salesforce.com", "host", true),
+            (salesforce, "acme--x.sandbox.my.salesforce.com", "string", true),
+            (r"https://[a-z0-9-]+\.docusign\.(net|com)", "https://na3.docusign.net", "url", true),
+            (r"datadoghq\.(com|eu)", "datadoghq.eu", "host", true),
+            // Any host, a suffix without its dot, a prefix alone, a dot that is any character, a host in a path.
+            (r"[a-z0-9.-]+", "acme.example.com", "host", false),
+            (r"[a-z0-9.-]*salesforce\.com", "login.salesforce.com", "host", false),
+            (r"login\.salesforce\.com.*", "login.salesforce.com", "host", false),
+            (r"https://.*\.docusign\.net", "https://na3.docusign.net", "url", false),
+            (r"https://[^/]*docusign\.net", "https://na3.docusign.net", "url", false),
+        ] {
+            let variable = json!({ "pattern": pattern, "example": example, "type": kind });
+            assert_eq!(confines(variable), fits, "{pattern}");
+        }
+        assert!(confines(json!({ "choices": ["a.example", "b.example"] })));
+        assert!(!confines(json!({ "pattern": salesforce })), "without an example nothing is shown");
+        assert!(!confines(json!({})));
+    }
+}

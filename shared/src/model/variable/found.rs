@@ -61,3 +61,58 @@ pub fn scalar(value: &Value) -> Option<String> {
         Value::Null | Value::Array(_) | Value::Object(_) => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn variable(definition: Value) -> Variable {
+        serde_json::from_value(definition).unwrap()
+    }
+
+    fn read(variable: &Variable, answer: Value) -> Result<Option<String>, Misfit> {
+        variable.read(answer.as_object().unwrap())
+    }
+
+    #[test]
+    fn a_value_is_found_at_its_place_and_kept_as_its_kind_says() {
+        let team = variable(json!({ "key": "team", "source": "token", "from": "/team/id" }));
+        assert_eq!(read(&team, json!({ "team": { "id": 7 } })), Ok(Some("7".to_owned())));
+        assert_eq!(read(&team, json!({ "team": {} })), Ok(None));
+        let dotted = variable(json!({ "key": "a.b", "source": "callback" }));
+        assert_eq!(read(&dotted, json!({ "a.b": "x", "a": { "b": "y" } })), Ok(Some("x".to_owned())));
+        let host = variable(json!({ "key": "h", "type": "host", "source": "callback", "default": "us.example" }));
+        assert_eq!(read(&host, json!({ "h": "HTTPS://EU.example/path?x#y" })), Ok(Some("eu.example".to_owned())));
+        assert_eq!(read(&host, json!({ "h": " " })), Ok(Some("us.example".to_owned())));
+    }
+
+    #[test]
+    fn what_does_not_fit_is_not_taken() {
+        let listed = variable(json!({ "key": "h", "type": "host", "source": "callback",
+                                      "choices": ["us.example", "eu.example"] }));
+        for hostile in [
+            "evil.example",
+            "eu.example@evil.example",
+            "https://eu.example@evil.example/",
+            "eu.example:444",
+            "eu.example\r\nx",
+            "evil.example/eu.example",
+            "https://evil.example#eu.example",
+        ] {
+            assert!(listed.take(hostile).is_err(), "{hostile}");
+        }
+        let patterned = variable(
+            json!({ "key": "u", "type": "url", "source": "token", "pattern": "https://[a-z]+\\.acme\\.example" }),
+        );
+        assert_eq!(patterned.take("https://eu.acme.example/"), Ok("https://eu.acme.example".to_owned()));
+        for hostile in [
+            "http://eu.acme.example",
+            "https://eu.acme.example.evil.example",
+            "https://eu.acme.example/x",
+            "javascript:x",
+        ] {
+            assert!(patterned.take(hostile).is_err(), "{hostile}");
+        }
+    }
+}

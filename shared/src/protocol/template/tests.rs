@@ -383,3 +383,13 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn nothing_is_left_of_a_line_whose_value_is_not_known() {
+    let find = |key: &str| (key == "a").then(|| "1".to_owned());
+    assert_eq!(render_line("x {a?} {{y}}", &find), Ok(Some("x 1 {y}".to_owned())));
+    assert_eq!(render_line("{a}{b?}", &find), Ok(None));
+    assert_eq!(render_line("{a", &find), Err(TemplateError::Unbalanced));
+    assert_eq!(line_placeholders("{a?} {b}"), Ok(vec!["a", "b"]));
+    assert_eq!(placeholders("{a?}"), Err(TemplateError::BadKey), "a URL has no part that can be missing");
+}
