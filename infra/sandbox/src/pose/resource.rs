@@ -66,7 +66,11 @@ pub(super) fn read(posed: &Posed, sites: &[&Site], arrived: &Arrived) -> Result<
 fn token_of(posed: &Posed, site: &Site, arrived: &Arrived) -> Result<String, Complaint> {
     let entry = &posed.entry;
     let values = posed.known.worlds.get(site.world).unwrap_or_else(|| posed.known.first());
-    let meaning = |name: &str| at_api(values, name);
+    let meaning = |name: &str| match at_api(values, name) {
+        // The API knows the client by its id, as the token endpoint does.
+        Meaning::Unset if name == "client_id" => Meaning::Is(posed.settings.client_id.clone()),
+        meaning => meaning,
+    };
     if let Some(method) = site.method.as_deref().filter(|method| *method != arrived.method.as_str()) {
         return Err(format!("the method must be {method}, not {}", arrived.method).into());
     }
