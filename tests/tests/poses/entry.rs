@@ -27,6 +27,8 @@ pub struct Case {
     pub entry: Value,
     /// What a client must say for itself, as the entry stands for any provider.
     pub own: Value,
+    /// What of that only the provider knows.
+    pub server: Value,
 }
 
 /// Values for the variables of an entry, from its examples.
@@ -57,8 +59,8 @@ impl Case {
             entry.retain(|name, _| !NO_FACTS.contains(&name.as_str()));
         }
         let settings = provider.settings_for(grant);
-        let own = own(&settings);
-        Self { id: provider.id.clone(), grant, grants, settings, entry, own }
+        let (own, server) = own(&settings);
+        Self { id: provider.id.clone(), grant, grants, settings, entry, own, server }
     }
 
     /// Every provider of the catalogue with every grant that gives a first token, and entries that cannot be read.
@@ -115,16 +117,20 @@ impl Case {
     }
 }
 
-/// The endpoints of somebody's own server, where the entry has none.
-fn own(settings: &ClientSettings) -> Value {
+/// Somebody's own server, where the entry has none: an issuer whose metadata has the endpoints, or the endpoints.
+fn own(settings: &ClientSettings) -> (Value, Value) {
     const SERVER: &str = "https://login.somebody-server.com";
     if settings.token_endpoint.is_some() || settings.issuer.is_some() {
-        return json!({});
+        return (json!({}), json!({}));
     }
+    let endpoints = json!({
+        "authorization_endpoint": format!("{SERVER}/authorize"), "token_endpoint": format!("{SERVER}/token"),
+    });
     if settings.scopes.required.iter().any(|scope| scope == "openid") {
-        return json!({ "issuer": SERVER });
+        (json!({ "issuer": SERVER }), endpoints)
+    } else {
+        (endpoints, json!({}))
     }
-    json!({ "authorization_endpoint": format!("{SERVER}/authorize"), "token_endpoint": format!("{SERVER}/token") })
 }
 
 /// What one looks like.

@@ -66,6 +66,7 @@ fn pose(world: &World, case: &Case, values: &Values) -> anyhow::Result<(String, 
     let is_long = settings.refresh.default_lifetime.is_some_and(|seconds| i64::from(seconds) > LONGEST);
     let mut entry = case.entry.clone();
     merge(&mut entry, &case.own);
+    merge(&mut entry, &case.server);
     let pose = world.sandbox().pose(PoseSettings {
         entry,
         client_id: CLIENT_ID.to_owned(),

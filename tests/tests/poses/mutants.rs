@@ -41,7 +41,7 @@ pub fn all() -> Vec<Mutant> {
             "renamed_parameter",
             "tiktok",
             json!({ "authorization_names": { "client_id": null } }),
-            "authorize: the parameter client_key is missing",
+            "authorize: the parameter client_id is not known here",
         ),
         mutant("pkce", "airtable", json!({ "pkce": false }), "authorize: the parameter code_challenge is missing"),
         mutant(
