@@ -190,7 +190,8 @@ fn wanted<'p>(posed: &'p Posed, request: &'p TokenRequest, grant: GrantType, aut
     }
     let meaning = |name: &str| meaning(posed, grant, name);
     // What not every request of the kind has.
-    let optional = |shape: &Shape| shape.asks("state") || (!texts && shape.asks("scope"));
+    let may_lack_scopes = !texts || grant == GrantType::RefreshToken;
+    let optional = |shape: &Shape| shape.asks("state") || (may_lack_scopes && shape.asks("scope"));
     wanted.add(&request.headers, request.body.as_ref(), &meaning, &optional);
     let in_query = wanted.media() == super::arrived::Media::Query && !matches!(request.body, Some(Body::Text(_)));
     for (name, text) in &request.query {
