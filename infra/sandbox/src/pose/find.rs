@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::arrived::Arrived;
 use super::sites::{Site, What};
-use super::{Posed, token};
+use super::{Posed, revoke, token};
 use crate::state::State;
 
 /// A pose that a request may be for, with the addresses that fit best.
@@ -37,8 +37,15 @@ fn candidate(posed: &Arc<Posed>, arrived: &Arrived) -> Option<Candidate> {
     let scored = || posed.sites.iter().map(|site| score(site, arrived)).enumerate();
     let most = scored().map(|(_, score)| score).max().filter(|most| *most > 0)?;
     let mut sites: Vec<usize> = scored().filter(|(_, score)| *score == most).map(|(index, _)| index).collect();
-    // One address for both: what it carries tells a refresh from the other token requests.
     let is = |index: &usize, what: What| posed.sites.get(*index).is_some_and(|site| site.what == what);
+    // One address for both: a request that is right as a revocation is one.
+    if let Some(site) = sites.iter().filter_map(|index| posed.sites.get(*index)).find(|site| site.what == What::Revoke)
+        && sites.iter().any(|index| is(index, What::Token) || is(index, What::Refresh))
+    {
+        let revokes = revoke::read(posed, site, arrived).is_ok();
+        sites.retain(|index| is(index, What::Revoke) == revokes);
+    }
+    // One address for both: what it carries tells a refresh from the other token requests.
     if sites.iter().any(|index| is(index, What::Token)) && sites.iter().any(|index| is(index, What::Refresh)) {
         let other = if token::is_refresh(posed, arrived) { What::Token } else { What::Refresh };
         sites.retain(|index| !is(index, other));

@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::arrived::Arrived;
 use super::facts::RevocationAuth;
@@ -21,7 +21,8 @@ use crate::settings::AuthMethod;
 
 /// A revocation that is as the entry says.
 pub(super) struct Revoked {
-    token: String,
+    /// Nothing where the entry has the account named instead.
+    token: Option<String>,
     secret: Option<String>,
 }
 
@@ -52,7 +53,10 @@ pub(super) fn read(posed: &Posed, site: &Site, arrived: &Arrived) -> Result<Revo
     }
     let text = |name: &str| told.get(name).map(str::to_owned);
     let token = text("token").or(shown).or_else(|| text("access_token"));
-    let token = token.ok_or_else(|| "no token is named".to_owned())?;
+    let names_account = request.names.get("token").is_some_and(String::is_empty);
+    if token.is_none() && !names_account {
+        return Err("no token is named".to_owned().into());
+    }
     let secret = text("client_secret").or_else(|| posed.settings.client_secrets.first().cloned());
     Ok(Revoked { token, secret })
 }
@@ -89,8 +93,14 @@ fn wanted(posed: &Posed, auth: RevocationAuth) -> Wanted<'_> {
 
 /// Revokes at the sandbox. Whichever token is shown, the whole grant ends, as people expect of providers.
 pub(super) async fn answer(sandbox: &Sandbox, posed: &Posed, revoked: Revoked) -> Response {
-    let behind = posed.notes().renewals.get(&revoked.token).cloned();
-    let token = behind.unwrap_or(revoked.token);
+    let Some(token) = revoked.token else {
+        return match sandbox.transact(|state| state.revoke_user(&posed.settings.user)) {
+            Ok(_) => no_store(Json(json!({}))),
+            Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+        };
+    };
+    let behind = posed.notes().renewals.get(&token).cloned();
+    let token = behind.unwrap_or(token);
     let grant = sandbox.read(|state| state.grant_of(&token));
     let client = (posed.settings.client_id.as_str(), revoked.secret.as_deref());
     let response = match inner::post(sandbox, "/revoke", client, &[("token", &token)]).await {
