@@ -51,6 +51,8 @@ mod own_client;
 #[cfg(test)]
 mod pages;
 #[cfg(test)]
+mod providers;
+#[cfg(test)]
 mod races;
 #[cfg(test)]
 mod raw;
