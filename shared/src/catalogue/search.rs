@@ -52,7 +52,7 @@ impl Catalogue {
         for one in self.summaries() {
             let distance = match fit(&one, &wanted).filter(|_| wanted.len() > 1) {
                 Some(Fit::Equal | Fit::Prefix | Fit::Word) => 0,
-                _ => distance(&wanted, &one.id),
+                _ => strsim::levenshtein(&wanted, &one.id),
             };
             near.push((distance, one.id));
         }
@@ -93,34 +93,9 @@ fn fit(one: &Summary, query: &str) -> Option<Fit> {
     }
 }
 
-/// How many characters have to be put in, taken out or replaced (Levenshtein).
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (index, left) in a.chars().enumerate() {
-        let mut next = vec![index + 1];
-        for (right, pair) in b.iter().zip(row.windows(2)) {
-            let [diagonal, above] = pair else { continue };
-            let before = next.last().copied().unwrap_or_default();
-            next.push((diagonal + usize::from(left != *right)).min(above + 1).min(before + 1));
-        }
-        row = next;
-    }
-    row.last().copied().unwrap_or_default()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_distance_of_two_words() {
-        for (a, b, expected) in
-            [("", "", 0), ("a", "", 1), ("slack", "slakc", 2), ("google", "gogle", 1), ("", "abc", 3)]
-        {
-            assert_eq!(distance(a, b), expected, "{a} {b}");
-        }
-    }
 
     #[test]
     fn an_equal_id_goes_before_a_prefix_a_word_and_a_part() {
