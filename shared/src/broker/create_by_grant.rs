@@ -60,7 +60,9 @@ impl Broker {
         let says_its_end = answer.expires_in.is_some();
         let (inputs, bound_origin) = self.bind_answer(&client, &asked.inputs, &resolved, &answer.extra);
         let account = match grant {
-            GrantType::Password => self.ask_account(&client, &resolved, &inputs, &answer).await,
+            GrantType::Password => {
+                self.ask_account(&client, &resolved, &inputs, &answer.access_token, &answer.extra).await
+            }
             _ => None,
         };
         let asked = NewGrant { account, inputs, bound_origin, ..asked };

@@ -10,7 +10,7 @@ use super::inputs::Inputs;
 use super::new_grant::{NewGrant, only_tokens};
 use super::reauthorize::flow_lost;
 use super::receive_callback::Parked;
-use super::settle::take_callback;
+use super::settle::{keep_found, take_callback};
 use crate::error::{Error, Result};
 use crate::model::client::{Client, GrantType, Resolved};
 use crate::model::credential::{Account, Credential};
@@ -155,7 +155,12 @@ impl Broker {
             Ok(Some(account)) => Ok(Some(account)),
             // The tokens are not durable yet: there must be time for that.
             Ok(None) if begun.elapsed() < ASK_ACCOUNT_WITHIN => {
-                Ok(self.ask_account(client, resolved, &found, &answer).await)
+                let mut known = found.clone();
+                // What was chosen before is asked for again: another account does not answer by it.
+                if let Some(target) = &claimed.target {
+                    keep_found(client, &target.variables, &mut known);
+                }
+                Ok(self.ask_account(client, resolved, &known, &answer.access_token, &answer.extra).await)
             }
             Ok(None) => Ok(None),
             Err(error) => Err(error),
@@ -193,7 +198,7 @@ impl Broker {
         // The tokens are durable: what is missing now is looked up at the next read.
         let before = claimed.target.as_ref().map(|target| target.variables.clone()).unwrap_or_default();
         Ok(match begun.elapsed() < SETTLE_WITHIN {
-            true => self.settle_quietly(client, stored, &before).await,
+            true => self.note_account(client, self.settle_quietly(client, stored, &before).await).await,
             false => stored,
         })
     }

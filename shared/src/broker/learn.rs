@@ -1,20 +1,19 @@
 //! What a provider can be asked about a token that its answer did not say: whose it is, and when it ends.
 
 use http::{HeaderValue, header};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::Broker;
 use super::delivery::Api;
 use super::inputs::Inputs;
 use super::new_grant::only_tokens;
-use crate::model::client::{Client, Resolved, TestRequest};
-use crate::model::credential::{Account, Credential};
+use crate::model::client::{Client, GrantType, Resolved, TestRequest};
+use crate::model::credential::{Account, Credential, CredentialStatus};
 use crate::model::token_set::TokenSet;
 use crate::model::variable::scalar;
 use crate::outbound::{Limits, OutboundRequest};
 use crate::protocol::answer::is_ok;
 use crate::protocol::dialect::lookup::find;
-use crate::protocol::token::TokenAnswer;
 use crate::secret::Secret;
 
 impl Broker {
@@ -26,12 +25,13 @@ impl Broker {
         client: &Client,
         resolved: &Resolved,
         inputs: &Inputs,
-        answer: &TokenAnswer,
+        access_token: &Secret<String>,
+        extra: &Map<String, Value>,
     ) -> Option<Account> {
         let test = client.settings.test_request.as_ref();
         let (subject, label) = match test.and_then(|test| Some((test, test.account.as_deref()?))) {
-            Some((test, place)) => self.ask_api_account(client, inputs, answer, test, place).await?,
-            None => (self.ask_userinfo(client, inputs, &answer.access_token).await?, None),
+            Some((test, place)) => self.ask_api_account(client, inputs, (access_token, extra), test, place).await?,
+            None => (self.ask_userinfo(client, inputs, access_token).await?, None),
         };
         // Without an issuer of its own, the server that answers stands for it.
         let issuer = client.settings.issuer.clone();
@@ -45,16 +45,21 @@ impl Broker {
         &self,
         client: &Client,
         inputs: &Inputs,
-        answer: &TokenAnswer,
+        (access_token, extra): (&Secret<String>, &Map<String, Value>),
         test: &TestRequest,
         place: &str,
     ) -> Option<(String, Option<String>)> {
         let tokens = TokenSet {
-            extra: answer.extra.clone(),
+            extra: extra.clone(),
             inputs: inputs.secret.clone(),
-            ..only_tokens(answer.access_token.clone(), None, String::new())
+            ..only_tokens(access_token.clone(), None, String::new())
         };
-        let request = Api::with(client, &inputs.shown, &tokens).test_request(self.outbound().policy(), test).ok()?;
+        let api = Api::with(client, &inputs.shown, &tokens);
+        // What names the account in a header is not known before it is looked up or chosen.
+        if api.headers().len() < client.settings.api_headers.len() {
+            return None;
+        }
+        let request = api.test_request(self.outbound().policy(), test).ok()?;
         let answer = self.outbound().send(request).await.ok().filter(|answer| answer.status.is_success())?;
         let document: Value = serde_json::from_slice(&answer.body).ok()?;
         if test.ok.as_deref().is_some_and(|ok| !is_ok(&document, ok)) {
@@ -62,6 +67,28 @@ impl Broker {
         }
         let text = |place: &str| find(&document, place).and_then(scalar).filter(|text| is_line(text));
         Some((text(place)?, test.label.as_deref().and_then(text)))
+    }
+
+    /// Notes whose account a credential is, where that could not be asked before its account was looked up or chosen. Best
+    /// effort, as [`Broker::ask_account`].
+    pub(crate) async fn note_account(&self, client: &Client, credential: Credential) -> Credential {
+        let asked = client.settings.test_request.as_ref().is_some_and(|test| test.account.is_some());
+        let is_of_person = credential.grant != GrantType::ClientCredentials;
+        if credential.account.is_some() || !asked || !is_of_person || credential.status != CredentialStatus::Active {
+            return credential;
+        }
+        let Ok(tokens) = self.open_tokens(&credential).await else { return credential };
+        let Ok(resolved) = client.resolve(&credential.variables, &tokens.inputs) else { return credential };
+        let inputs = Inputs { shown: credential.variables.clone(), secret: tokens.inputs.clone() };
+        let account = self.ask_account(client, &resolved, &inputs, &tokens.access_token, &tokens.extra).await;
+        let new = Credential { account, ..credential.clone() };
+        match self.store().update_credential(&credential, &new).await {
+            Ok(()) => new,
+            Err(error) => {
+                tracing::warn!(credential = %credential.id, %error, "the account of a credential was not noted");
+                credential
+            }
+        }
     }
 
     async fn ask_userinfo(&self, client: &Client, inputs: &Inputs, access_token: &Secret<String>) -> Option<String> {

@@ -74,7 +74,9 @@ impl Broker {
         };
         let says_its_end = answer.expires_in.is_some();
         let account = match base.grant {
-            GrantType::Password => self.ask_account(&client, &resolved, &inputs, &answer).await,
+            GrantType::Password => {
+                self.ask_account(&client, &resolved, &inputs, &answer.access_token, &answer.extra).await
+            }
             _ => None,
         };
         let new = NewGrant {

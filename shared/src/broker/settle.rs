@@ -81,6 +81,16 @@ fn of_source(client: &Client, source: VariableSource) -> impl Iterator<Item = &V
     client.settings.variables.iter().filter(move |variable| variable.source == source)
 }
 
+/// Puts the values in that were looked up or chosen for an earlier grant.
+pub(crate) fn keep_found(client: &Client, before: &BTreeMap<String, String>, inputs: &mut Inputs) {
+    let found = of_source(client, VariableSource::Lookup).chain(of_source(client, VariableSource::Choice));
+    for key in found.map(|variable| &variable.key) {
+        if let Some(value) = before.get(key) {
+            inputs.shown.entry(key.clone()).or_insert_with(|| value.clone());
+        }
+    }
+}
+
 /// The variables whose values are looked up or chosen and that a credential does not have yet. One that need not be there
 /// and of which nothing was found is not looked for again.
 fn missing<'c>(client: &'c Client, credential: &Credential) -> Vec<&'c Variable> {

@@ -331,7 +331,8 @@ pub trait Store: Send + Sync {
     /// insertion of the same credential is a success. It is due from `refresh_after` if it can be refreshed or is being
     /// revoked, in the latter case at once where there is no such time. A detached one is in no list and takes no name.
     async fn insert_credential(&self, credential: &Credential) -> StoreResult<()>;
-    /// Changes what people call it, whom it belongs to, its variables and whom it is shared with, and nothing else: the
+    /// Changes what people call it, whom it belongs to, its variables and choices, its account and whom it is shared with,
+    /// and nothing else: the
     /// refresh record is left alone. `AlreadyExists`: the name is taken. `Changed`: since `old` was read it was renamed,
     /// given to another owner or ended, or, for a change of `projects`, shared with others. A repetition that finds its
     /// own change is a success.

@@ -6,8 +6,8 @@ use super::refresh::Change;
 use super::*;
 
 /// The fields that people change.
-const CHANGEABLE: [&str; 8] =
-    ["name", "owner", "labels", "external_id", "account_kind", "variables", "choices", "projects"];
+const CHANGEABLE: [&str; 9] =
+    ["account", "name", "owner", "labels", "external_id", "account_kind", "variables", "choices", "projects"];
 
 /// The shard of the index of due work that a credential is in.
 pub(super) fn shard(id: &CredentialId) -> u32 {
@@ -130,8 +130,8 @@ impl DynamoDbStore {
         // What has ended may have freed its name, and takes none any more.
         let mut condition =
             "#name = :old_name AND #owner = :old_owner AND NOT (#status IN (:revoking, :revoked))".to_owned();
-        if changed.contains(&"variables") || changed.contains(&"choices") {
-            // A grant that came meanwhile brought variables and choices of its own.
+        if ["account", "choices", "variables"].iter().any(|of_grant| changed.contains(of_grant)) {
+            // A grant that came meanwhile brought its own.
             condition.push_str(" AND #gen = :gen_before");
             change.values.insert(":gen_before".to_owned(), super::refresh::generation(old.generation));
         }
