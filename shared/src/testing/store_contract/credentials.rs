@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use super::steps::{
     acquire, credential, credential_of, ensure_listed, listed, name_is_taken, reread_credential, store_credential,
 };
-use crate::model::credential::{AccountKind, Credential};
+use crate::model::credential::{Account, AccountChoice, AccountKind, Credential};
 use crate::model::ids::ProjectId;
-use crate::store::{Store, StoreError};
+use crate::store::{Replacement, Store, StoreError};
 use crate::testing::fixtures::{self, start};
 use crate::testing::suite::{Held, checks, ensure, ensure_eq, one_winner, race, racers};
 
@@ -24,6 +24,8 @@ checks!(dyn Store:
     an_update_of_a_renamed_credential_is_refused,
     of_racing_renames_one_wins,
     a_credential_is_not_changed_under_another_project,
+    what_belongs_to_a_grant_is_not_changed_once_there_is_a_new_one,
+    a_new_grant_has_nothing_left_to_choose,
 );
 
 async fn an_unknown_credential_is_not_found(store: &dyn Store) -> Held {
@@ -78,6 +80,12 @@ async fn a_name_is_taken_by_its_owner_in_its_project(store: &dyn Store) -> Held 
     Ok(())
 }
 
+/// Something to choose from.
+fn open_choices() -> BTreeMap<String, Vec<AccountChoice>> {
+    let choice = |value: &str| AccountChoice { value: value.to_owned(), label: "A".to_owned(), with: BTreeMap::new() };
+    BTreeMap::from([("tenant".to_owned(), vec![choice("t1"), choice("t2")])])
+}
+
 /// A credential under another name, with everything else changed that an update may change.
 fn renamed(credential: &Credential, name: &str) -> Credential {
     Credential {
@@ -86,6 +94,8 @@ fn renamed(credential: &Credential, name: &str) -> Credential {
         external_id: None,
         account_kind: AccountKind::Integration,
         variables: BTreeMap::from([("region".to_owned(), "eu".to_owned())]),
+        choices: open_choices(),
+        account: Some(Account { issuer: "https://as.example".to_owned(), subject: "7".to_owned(), label: None }),
         ..credential.clone()
     }
 }
@@ -176,5 +186,32 @@ async fn a_credential_is_not_changed_under_another_project(store: &dyn Store) ->
     let updated = store.update_credential(&foreign, &renamed(&foreign, "Renamed")).await;
     ensure_eq!(updated, Err(StoreError::Changed), "an update under another project");
     ensure_eq!(reread_credential(store, &credential).await?, credential, "the credential");
+    Ok(())
+}
+
+async fn what_belongs_to_a_grant_is_not_changed_once_there_is_a_new_one(store: &dyn Store) -> Held {
+    let old = credential(store).await?;
+    let replaced = store.replace_grant(None, &old, &fixtures::replacement(&old), start()).await?;
+    ensure_eq!(replaced, Replacement::Done, "the replacement");
+    let now = reread_credential(store, &old).await?;
+    let all = renamed(&old, &old.name);
+    for late in [
+        Credential { variables: all.variables.clone(), ..old.clone() },
+        Credential { choices: all.choices.clone(), ..old.clone() },
+        Credential { account: all.account.clone(), ..old.clone() },
+    ] {
+        ensure_eq!(store.update_credential(&old, &late).await, Err(StoreError::Changed), "a change for the old grant");
+        ensure_eq!(reread_credential(store, &old).await?, now, "the credential");
+    }
+    Ok(())
+}
+
+async fn a_new_grant_has_nothing_left_to_choose(store: &dyn Store) -> Held {
+    let old = credential(store).await?;
+    let waiting = Credential { choices: open_choices(), ..old.clone() };
+    store.update_credential(&old, &waiting).await?;
+    let replaced = store.replace_grant(None, &waiting, &fixtures::replacement(&waiting), start()).await?;
+    ensure_eq!(replaced, Replacement::Done, "the replacement");
+    ensure_eq!(reread_credential(store, &old).await?.choices, BTreeMap::new(), "what is left to choose");
     Ok(())
 }
