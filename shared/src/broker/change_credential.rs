@@ -99,7 +99,6 @@ impl Broker {
         }
         if new.choices != old.choices {
             let client = self.client_of_credential(&new).await?;
-            new = self.keep_settled(&client, &new, new.clone()).await?;
             new = self.note_account(&client, new).await;
         }
         match suspended {

@@ -116,14 +116,13 @@ fn accepts(variable: &Variable, value: &str) -> std::result::Result<(), String> 
 /// A value from outside that names a host to which a token or secret goes is one of some choices, or has a pattern that
 /// only hosts of the provider match (SECURITY.md 25).
 fn outside_hosts(fields: &mut Fields, settings: &ClientSettings) {
-    let outside = |variable: &&Variable| variable.source.is_outside() && variable.choices.is_empty();
+    let outside = |variable: &&Variable| variable.source.is_outside();
     for variable in settings.variables.iter().filter(outside) {
         let names = |key: &str| key == variable.key;
         for (pointer, url) in urls(settings) {
             let open =
                 template::url_placeholders(url).is_ok() && template::host_binding(url, &names) == HostBinding::Open;
-            let foreign = ["evil.example", "https://evil.example", "https://evil.example/", "evil"];
-            if open && foreign.iter().any(|host| accepts(variable, host).is_ok()) {
+            if open && !variable.confines_host() {
                 let rule = format!(
                     "The host is whatever {:?} says, and the provider's answer says it: give the variable choices, or a \
                      pattern that only hosts of the provider match.",

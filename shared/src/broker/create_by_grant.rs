@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde_json::Map;
+use tokio::time::Instant;
 
 use super::Broker;
 use super::create_credential::{Head, NewCredential, required};
@@ -27,6 +28,7 @@ impl Broker {
         head: Head,
         new: NewCredential,
     ) -> Result<Credential> {
+        let begun = Instant::now();
         let client = self.usable_client(&project.id, &required(new.client, "/client")?).await?;
         let grant = required(new.grant_type, "/grant_type")?;
         check_grant(&client, grant)?;
@@ -69,7 +71,7 @@ impl Broker {
         let stored = self.store_grant(&asked, head, asked.tokens(answer, 1, self.now()), |made| made).await?;
         self.engine().record(&stored, 0, "fetch", fetched.began, &fetched.exchanges, None).await;
         let stored = if says_its_end { stored } else { self.learn_expiry(&client, &resolved, stored).await };
-        Ok(self.settle_quietly(&client, stored, &BTreeMap::new()).await)
+        Ok(self.settle_quietly(&client, stored, begun).await)
     }
 
     /// What was given for a grant: user name and password may stand beside the variables or among them.

@@ -10,7 +10,7 @@ use super::inputs::Inputs;
 use super::new_grant::{NewGrant, only_tokens};
 use super::reauthorize::flow_lost;
 use super::receive_callback::Parked;
-use super::settle::{keep_found, take_callback};
+use super::settle::{found_of, take_callback};
 use crate::error::{Error, Result};
 use crate::model::client::{Client, GrantType, Resolved};
 use crate::model::credential::{Account, Credential};
@@ -28,7 +28,7 @@ use crate::store::Completion;
 const CLAIM_WITHIN: std::time::Duration = std::time::Duration::from_secs(5);
 /// How long after its beginning a call may still ask whose the account is: 4 s for that and 5 s for our writes remain.
 const ASK_ACCOUNT_WITHIN: std::time::Duration = std::time::Duration::from_secs(10);
-/// How long after its beginning a call may still look values up.
+/// How long after its beginning a call may still ask the API whose the account is.
 const SETTLE_WITHIN: std::time::Duration = std::time::Duration::from_secs(12);
 /// How many numbers are tried when the wanted name was taken between consent and exchange; then the id serves.
 const NAMES: u32 = 20;
@@ -158,7 +158,9 @@ impl Broker {
                 let mut known = found.clone();
                 // What was chosen before is asked for again: another account does not answer by it.
                 if let Some(target) = &claimed.target {
-                    keep_found(client, &target.variables, &mut known);
+                    for (key, value) in found_of(client, &target.variables) {
+                        known.shown.entry(key).or_insert(value);
+                    }
                 }
                 Ok(self.ask_account(client, resolved, &known, &answer.access_token, &answer.extra).await)
             }
@@ -188,18 +190,21 @@ impl Broker {
             // When the store does not answer, the tokens may be a credential's by now.
             Err(error @ Error::Dependency(_)) => return Err(Failure::Final(error)),
             Err(error) => {
-                self.end_grant_quietly(&new, received).await;
+                // Where ending one grant ends all of the account's, the credential's own would go with it.
+                if claimed.target.is_none() || client.settings.revocation_request.revokes_replaced() {
+                    self.end_grant_quietly(&new, received).await;
+                }
                 return Err(Failure::Final(error));
             }
         };
         self.engine().note_success(client, asked.secret.as_ref()).await;
         self.engine().record(&stored, stored.fence, "exchange", began, &asked.exchanges, None).await;
         let stored = if says_its_end { stored } else { self.learn_expiry(client, resolved, stored).await };
-        // The tokens are durable: what is missing now is looked up at the next read.
-        let before = claimed.target.as_ref().map(|target| target.variables.clone()).unwrap_or_default();
+        // The tokens are durable: what is not found now is looked up at the next read.
+        let settled = self.settle_quietly(client, stored, begun).await;
         Ok(match begun.elapsed() < SETTLE_WITHIN {
-            true => self.note_account(client, self.settle_quietly(client, stored, &before).await).await,
-            false => stored,
+            true => self.note_account(client, settled).await,
+            false => settled,
         })
     }
 
@@ -218,7 +223,9 @@ impl Broker {
         let token = answer.id_token.as_ref().ok_or(Error::ProviderMisbehaved(missing))?;
         let expected = Expected { issuer: flow.issuer.as_deref(), client_id, nonce: &parked.nonce, now: self.now() };
         match id_token::verify(token, keys.as_ref(), &expected) {
-            Ok(subject) => Ok(Some(Account { issuer: subject.issuer, subject: subject.subject, label: None })),
+            Ok(subject) => {
+                Ok(Some(Account { issuer: subject.issuer, subject: subject.subject, label: None, named_by_api: false }))
+            }
             Err(refusal) => {
                 tracing::warn!(flow = %flow.id, %refusal, security = true, "an ID token was refused");
                 Err(Error::ProviderMisbehaved("its ID token was refused"))

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 use serde_json::{Map, Value};
+use tokio::time::Instant;
 use utoipa::ToSchema;
 
 use super::Broker;
@@ -18,7 +19,7 @@ use crate::model::client::{Client, GrantType};
 use crate::model::credential::{Account, Credential, Schedule};
 use crate::model::project::Project;
 use crate::model::token_set::TokenSet;
-use crate::model::variable::{self, Variable, VariableSource, Visibility};
+use crate::model::variable::{self, Variable, VariableSource, Visibility, scalar};
 use crate::secret::Secret;
 
 /// The longest token (bytes).
@@ -70,6 +71,7 @@ impl Broker {
         head: Head,
         new: NewCredential,
     ) -> Result<Credential> {
+        let begun = Instant::now();
         let client = self.usable_client(&project.id, &required(new.client, "/client")?).await?;
         let import = required(new.import, "/import")?;
         let extra = new.extra.unwrap_or_default();
@@ -96,7 +98,12 @@ impl Broker {
         let resolved = self.resolve_inputs(&client, &inputs, "/variables")?;
         self.check_name(&head).await?;
 
-        let account = new.account.map(|ImportedAccount { issuer, subject }| Account { issuer, subject, label: None });
+        let account = new.account.map(|ImportedAccount { issuer, subject }| Account {
+            issuer,
+            subject,
+            label: None,
+            named_by_api: false,
+        });
         let owner = head.owner.clone();
         let refresh_expires_at = import.refresh_expires_at;
         let unknown_end = import.expires_at.is_none() && import.access_token.is_some();
@@ -117,7 +124,7 @@ impl Broker {
         let stored = self.store_grant(&grant, head, tokens, adjust).await?;
         let stored = if unknown_end { self.learn_end(&client, &resolved, stored, false).await } else { stored };
         let alive = stored.is_alive(now);
-        Ok(if alive { self.settle_quietly(&client, stored, &BTreeMap::new()).await } else { stored })
+        Ok(if alive { self.settle_quietly(&client, stored, begun).await } else { stored })
     }
 }
 
@@ -168,11 +175,13 @@ fn take_answered(client: &Client, extra: &Map<String, Value>, inputs: &mut Input
     let mut fields = Fields::default();
     let answered = |variable: &&Variable| variable.source.is_outside();
     for variable in client.settings.variables.iter().filter(answered) {
-        let said = match extra.get(&variable.key) {
-            Some(Value::String(text)) => Some(text.clone()),
-            Some(value @ (Value::Number(_) | Value::Bool(_))) => Some(value.to_string()),
-            _ => None,
-        };
+        let by_place = || variable.said_in(extra);
+        let said = extra.get(&variable.key).and_then(scalar).or_else(by_place);
+        // What can be looked up or chosen need not be said.
+        if said.is_none() && variable.lookup.is_some() {
+            continue;
+        }
+        let said = said.map(|said| variable.cut(&said).to_owned());
         let given: BTreeMap<String, String> = said.map(|said| (variable.key.clone(), said)).into_iter().collect();
         let as_given = Variable { source: VariableSource::Person, visibility: Visibility::Shown, ..variable.clone() };
         match variable::accept(&[as_given], &client.settings.values, &given) {

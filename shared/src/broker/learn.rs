@@ -29,15 +29,19 @@ impl Broker {
         extra: &Map<String, Value>,
     ) -> Option<Account> {
         let test = client.settings.test_request.as_ref();
-        let (subject, label) = match test.and_then(|test| Some((test, test.account.as_deref()?))) {
-            Some((test, place)) => self.ask_api_account(client, inputs, (access_token, extra), test, place).await?,
-            None => (self.ask_userinfo(client, inputs, access_token).await?, None),
+        let by_api = match test.and_then(|test| Some((test, test.account.as_deref()?))) {
+            Some((test, place)) => self.ask_api_account(client, inputs, (access_token, extra), test, place).await,
+            None => None,
+        };
+        let (subject, label, named_by_api) = match by_api {
+            Some((subject, label)) => (subject, label, true),
+            None => (self.ask_userinfo(client, inputs, access_token).await?, None, false),
         };
         // Without an issuer of its own, the server that answers stands for it.
         let issuer = client.settings.issuer.clone();
         let issuer =
             issuer.or_else(|| Some(url::Url::parse(&resolved.token_endpoint).ok()?.origin().ascii_serialization()));
-        Some(Account { issuer: issuer?, subject, label })
+        Some(Account { issuer: issuer?, subject, label, named_by_api })
     }
 
     /// What the API calls the account, by its id and by its name.

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::Broker;
 use super::access::Caller;
 use super::inputs::implicit;
-use super::register_client::parse_client;
+use super::register_client::{Discovered, parse_client};
 use crate::error::{Error, Result};
 use crate::model::client::{Client, ClientSettings, GrantType};
 use crate::model::ids::{ClientId, ProjectId};
@@ -144,8 +144,14 @@ impl Broker {
             ..old.clone()
         };
         if settings.issuer.is_some() && (new_issuer || endpoints(&settings) != endpoints(&old.settings)) {
-            let discovered =
-                if of_entry { self.discover_besides(&settings).await? } else { self.discover(&mut settings).await? };
+            let known = match new_issuer {
+                true => Discovered::default(),
+                false => Discovered { iss_required: old.iss_required, jwks_uri: old.jwks_uri.clone() },
+            };
+            let discovered = match of_entry {
+                true => self.discover_besides(&settings, known).await?,
+                false => self.discover(&mut settings).await?,
+            };
             client.iss_required = discovered.iss_required;
             client.jwks_uri = discovered.jwks_uri;
         } else if settings.issuer.is_none() {

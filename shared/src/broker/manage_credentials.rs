@@ -32,7 +32,7 @@ impl CredentialFilter {
                 .as_ref()
                 .is_none_or(|client| credential.client.as_ref().is_some_and(|known| known.as_str() == client))
             && match self.status {
-                Some(status) => status == credential.status,
+                Some(status) => status == credential.shown_status(),
                 None => credential.status != CredentialStatus::Revoked,
             }
             && self.external_id.as_ref().is_none_or(|id| credential.external_id.as_ref() == Some(id))

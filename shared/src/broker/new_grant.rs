@@ -4,6 +4,7 @@ use serde_json::{Map, Value};
 
 use super::Broker;
 use super::inputs::Inputs;
+use super::settle::found_of;
 use crate::clock::Timestamp;
 use crate::error::Result;
 use crate::model::client::{Client, GrantType};
@@ -90,6 +91,8 @@ impl NewGrant<'_> {
             grant: self.grant,
             variables: self.inputs.shown.clone(),
             choices: Default::default(),
+            former: Default::default(),
+            looked_up_at: None,
             projects: Vec::new(),
             labels: Default::default(),
             external_id: None,
@@ -158,7 +161,10 @@ impl NewGrant<'_> {
             },
             false => new,
         };
+        let mut former = base.former.clone();
+        former.extend(found_of(self.client, &base.variables));
         Credential {
+            former,
             labels: base.labels.clone(),
             external_id: base.external_id.clone(),
             projects: base.projects.clone(),

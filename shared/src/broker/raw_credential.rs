@@ -62,6 +62,8 @@ impl Broker {
             grant: GrantType::default(),
             variables: BTreeMap::new(),
             choices: Default::default(),
+            former: Default::default(),
+            looked_up_at: None,
             projects,
             labels,
             external_id,

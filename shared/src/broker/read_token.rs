@@ -1,6 +1,5 @@
 //! Reads an access token that is fresh. A token that is still valid is always served, whatever a refresh says.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use chrono::Duration;
@@ -13,6 +12,7 @@ use super::access::Caller;
 use super::delivery::{Delivery, deliver};
 use super::find_credential::not_the_owner;
 use super::raw_credential::RawDelivery;
+use super::settle::has_open_choice;
 use crate::error::{Error, Result};
 use crate::model::client::Client;
 use crate::model::credential::{Credential, CredentialKind, CredentialStatus};
@@ -143,8 +143,16 @@ impl Broker {
             warning = None;
         }
         // What the first call after the consent did not find is looked up now.
-        credential = self.settle(&client, credential, &tokens, &BTreeMap::new()).await?;
+        let (read, settled) = (credential.cur.clone(), self.settle(&client, credential, &tokens, begun).await?);
+        credential = settled;
         may_read(reading.caller, &credential)?;
+        if has_open_choice(&client, &credential) {
+            return Err(choice_required());
+        }
+        // A refresh came between: its tokens belong to what is told of them.
+        if credential.cur != read {
+            tokens = self.open_tokens(&credential).await?;
+        }
         telemetry::count("TokenRead", "served", self.now());
         log_read(reading, &credential, "token read");
         let warning = warning.or_else(|| status_warning(&credential)).or_else(|| scope_warning(&credential));
@@ -219,8 +227,10 @@ impl Broker {
         match credential.status {
             CredentialStatus::Suspended => suspended(credential),
             CredentialStatus::Revoking | CredentialStatus::Revoked => Error::Revoked,
-            CredentialStatus::ChoiceRequired => choice_required(),
-            CredentialStatus::Active | CredentialStatus::RefreshFailing | CredentialStatus::ReauthorizationRequired => {
+            CredentialStatus::Active
+            | CredentialStatus::ChoiceRequired
+            | CredentialStatus::RefreshFailing
+            | CredentialStatus::ReauthorizationRequired => {
                 let reason =
                     credential.status_reason.clone().unwrap_or_else(|| "expired_without_refresh_token".to_owned());
                 let url = self.reauthorize_url(&credential.project, credential).await;
@@ -254,7 +264,6 @@ fn may_read(caller: &Caller, credential: &Credential) -> Result<()> {
     match credential.status {
         CredentialStatus::Suspended => return Err(suspended(credential)),
         CredentialStatus::Revoking | CredentialStatus::Revoked => return Err(Error::Revoked),
-        CredentialStatus::ChoiceRequired if !credential.choices.is_empty() => return Err(choice_required()),
         CredentialStatus::ChoiceRequired
         | CredentialStatus::Active
         | CredentialStatus::RefreshFailing

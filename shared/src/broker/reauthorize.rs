@@ -6,6 +6,7 @@ use super::Broker;
 use super::inputs::{Inputs, implicit};
 use super::new_grant::NewGrant;
 use super::offer_clients::is_kept;
+use super::settle::names_another;
 use crate::error::{Error, Result};
 use crate::model::client::Client;
 use crate::model::credential::{Credential, Schedule};
@@ -99,15 +100,18 @@ impl Broker {
     ) -> Result<Credential> {
         let mut new = NewGrant { inputs: new.inputs.clone(), ..new.clone() };
         if let Some(known) = base.account.as_ref().filter(|_| !flow.allow_account_change) {
-            match &new.account {
-                // One client has one authorization server, so the subject says it all.
-                Some(brought) if brought.subject == known.subject => {}
-                Some(_) => {
+            match new.account.as_ref().map(|brought| brought.is_same(known)) {
+                // The authorization response named another company of the same person, say.
+                Some(Some(true)) if names_another(new.client, base, &new.inputs.shown) => {
+                    new.aside = Some(ACCOUNT_UNVERIFIED);
+                }
+                Some(Some(true)) => {}
+                Some(Some(false)) => {
                     tracing::warn!(credential = %base.id, flow = %flow.id, security = true, "another account was brought");
                     return Err(Error::AccountMismatch);
                 }
                 // The consent is not thrown away because nobody could say whose it is: its owner decides.
-                None => new.aside = Some(ACCOUNT_UNVERIFIED),
+                Some(None) | None => new.aside = Some(ACCOUNT_UNVERIFIED),
             }
         }
         let tokens = new.tokens(answer, base.generation + 1, self.now());

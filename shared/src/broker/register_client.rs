@@ -61,7 +61,7 @@ impl Broker {
         self.check_shared_with(caller, &settings.shared_with, &[]).await?;
         self.validate_client(&settings, client_secret.as_ref(), client_key.as_deref())?;
         let discovered = if self.has_endpoints_of_entry(&settings) {
-            self.discover_besides(&settings).await?
+            self.discover_besides(&settings, Discovered::default()).await?
         } else {
             self.discover(&mut settings).await?
         };
@@ -169,15 +169,15 @@ impl Broker {
     }
 
     /// What the issuer's metadata adds where the endpoints are those of the catalogue's entry. That it cannot be had
-    /// keeps nobody from registering.
-    pub(crate) async fn discover_besides(&self, settings: &ClientSettings) -> Result<Discovered> {
+    /// keeps nobody from registering, and takes nothing away that was known of the same issuer.
+    pub(crate) async fn discover_besides(&self, settings: &ClientSettings, known: Discovered) -> Result<Discovered> {
         let Some(issuer) = &settings.issuer else { return Ok(Discovered::default()) };
         let metadata = match self.fetch_metadata(issuer).await {
             Ok(metadata) => metadata,
             Err(error @ (Error::Dependency(_) | Error::Internal(_))) => return Err(error),
             Err(error) => {
                 tracing::warn!(%error, issuer, "the metadata of a provider of the catalogue could not be read");
-                return Ok(Discovered::default());
+                return Ok(known);
             }
         };
         let mut fields = Fields::default();

@@ -96,10 +96,11 @@ impl Broker {
         may_use(caller, &credential)?;
         match credential.status {
             CredentialStatus::Suspended => return Err(Error::Suspended),
-            CredentialStatus::ChoiceRequired => return Err(crate::refresh::suspended::choice_required()),
             CredentialStatus::Revoking | CredentialStatus::Revoked => return Err(Error::Revoked),
-            CredentialStatus::Active | CredentialStatus::RefreshFailing | CredentialStatus::ReauthorizationRequired => {
-            }
+            CredentialStatus::Active
+            | CredentialStatus::ChoiceRequired
+            | CredentialStatus::RefreshFailing
+            | CredentialStatus::ReauthorizationRequired => {}
         }
         if report.generation == 0 || report.generation > credential.generation {
             let rule = "The generation of a token that was read from here.";
@@ -178,9 +179,16 @@ impl Broker {
         if !refused.is_alive(now) {
             return;
         }
-        let lived = Duration::milliseconds(now.timestamp_millis() - refused.issued_at).max(SHORTEST_LEARNED);
+        let lived = Duration::milliseconds(now.timestamp_millis() - refused.issued_at);
+        // A token can also be refused because somebody withdrew it, and a vault that takes few versions cannot follow a
+        // short life: a token is refreshed after half of it.
+        let interval = self.vault().write_floor().map_or(0, |floor| floor.interval_seconds);
+        let followed = Duration::seconds(i64::from(interval) * 2);
+        if lived < followed.max(SHORTEST_LEARNED) {
+            return;
+        }
+        // The last observation counts: a life that was thought too short can grow back.
         let lived = u32::try_from(lived.num_seconds()).unwrap_or(u32::MAX);
-        let lived = newer.learned_lifetime.map_or(lived, |known| known.min(lived));
         if newer.learned_lifetime == Some(lived) {
             return;
         }

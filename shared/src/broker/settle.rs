@@ -1,36 +1,38 @@
-//! Finds the values that a grant leaves open: what the provider's answers name, what is looked up with the first token,
-//! and what its owner must choose from a list. Each comes from outside and is checked before anything is sent where it says.
+//! Finds the values that a grant leaves open: what the provider's answers name, what is looked up with its token, and what
+//! its owner must choose from a list. Each comes from outside and is checked before anything is sent where it says.
+//!
+//! Nothing here costs a consent: the tokens are stored before, and what is not found is looked for again at a later read.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use serde_json::{Map, Value};
+use tokio::time::Instant;
 
 use super::Broker;
 use super::delivery::Api;
 use super::fields::{Fields, escape};
 use super::inputs::Inputs;
-use super::suspend_credential::changing;
 use crate::error::{Error, Result};
 use crate::model::client::{Client, Resolved};
-use crate::model::credential::{AccountChoice, Credential, CredentialStatus};
+use crate::model::credential::{AccountChoice, Credential};
 use crate::model::token_set::TokenSet;
 use crate::model::variable::{GivenValue, Lookup, Variable, VariableSource, scalar};
+use crate::protocol::answer::denies;
 use crate::protocol::dialect::lookup::find;
-use crate::store::{Attempted, StatusChange, StoreError};
+use crate::store::StoreError;
 
-/// The most accounts from which an owner can choose, and the longest name of one (characters).
+/// How long after its beginning a call may still begin a look-up, which takes 4 s at most: the function's time limit must
+/// not cut it off.
+const ASK_WITHIN: Duration = Duration::from_secs(12);
+/// How long nothing is looked up after a look-up that brought nothing: where nothing works without it, and elsewhere.
+const AGAIN_NEEDED: chrono::Duration = chrono::Duration::seconds(30);
+const AGAIN_OPTIONAL: chrono::Duration = chrono::Duration::hours(1);
+/// The most items of a list that are looked at, the most that are offered, and the longest name and value of one.
+const MAX_ITEMS: usize = 2000;
 const MAX_CHOICES: usize = 200;
 const MAX_LABEL: usize = 120;
-/// The `status_reason` of a grant that covers no account at all.
-const NOTHING_TO_CHOOSE: &str = "nothing_to_choose";
-
-/// What was found beyond a grant.
-#[derive(Default)]
-struct Found {
-    values: BTreeMap<String, String>,
-    /// What can be chosen; an empty list where there is nothing.
-    choices: BTreeMap<String, Vec<AccountChoice>>,
-}
+const MAX_VALUE: usize = 256;
 
 /// The values that an authorization response brought.
 ///
@@ -81,27 +83,40 @@ fn of_source(client: &Client, source: VariableSource) -> impl Iterator<Item = &V
     client.settings.variables.iter().filter(move |variable| variable.source == source)
 }
 
-/// Puts the values in that were looked up or chosen for an earlier grant.
-pub(crate) fn keep_found(client: &Client, before: &BTreeMap<String, String>, inputs: &mut Inputs) {
-    let found = of_source(client, VariableSource::Lookup).chain(of_source(client, VariableSource::Choice));
-    for key in found.map(|variable| &variable.key) {
-        if let Some(value) = before.get(key) {
-            inputs.shown.entry(key.clone()).or_insert_with(|| value.clone());
-        }
-    }
+/// The variables whose values are looked up or chosen.
+fn found_later(client: &Client) -> impl Iterator<Item = &Variable> {
+    let later = |variable: &&Variable| matches!(variable.source, VariableSource::Lookup | VariableSource::Choice);
+    client.settings.variables.iter().filter(later)
 }
 
-/// The variables whose values are looked up or chosen and that a credential does not have yet. One that need not be there
-/// and of which nothing was found is not looked for again.
+/// Those of them that a credential does not have yet.
 fn missing<'c>(client: &'c Client, credential: &Credential) -> Vec<&'c Variable> {
-    let has_none =
-        |variable: &Variable| !variable.required && credential.choices.get(&variable.key).is_some_and(Vec::is_empty);
-    let open = |variable: &&Variable| {
-        matches!(variable.source, VariableSource::Lookup | VariableSource::Choice)
-            && !credential.variables.contains_key(&variable.key)
-            && !has_none(variable)
-    };
-    client.settings.variables.iter().filter(open).collect()
+    found_later(client).filter(|variable| !credential.variables.contains_key(&variable.key)).collect()
+}
+
+/// What was looked up or chosen for a grant, to be kept in mind for the next one of the same credential.
+pub(crate) fn found_of(client: &Client, values: &BTreeMap<String, String>) -> BTreeMap<String, String> {
+    let found = found_later(client).filter_map(|variable| values.get_key_value(&variable.key));
+    found.map(|(key, value)| (key.clone(), value.clone())).collect()
+}
+
+/// Whether the authorization responses of two grants named different accounts.
+pub(crate) fn names_another(client: &Client, before: &Credential, values: &BTreeMap<String, String>) -> bool {
+    of_source(client, VariableSource::Callback).any(|variable| {
+        let before = before.variables.get(&variable.key);
+        before.is_some() && before != values.get(&variable.key)
+    })
+}
+
+/// Whether the owner has yet to choose. A list for a variable that the client has no more is nobody's to choose from.
+pub(crate) fn has_open_choice(client: &Client, credential: &Credential) -> bool {
+    of_source(client, VariableSource::Choice).any(|variable| credential.choices.contains_key(&variable.key))
+}
+
+/// A look-up that brought nothing.
+struct Unfound {
+    error: Error,
+    needed: bool,
 }
 
 impl Broker {
@@ -125,143 +140,154 @@ impl Broker {
         }
     }
 
-    /// Whether values of a credential are still to be looked up or chosen.
-    pub(crate) fn is_unsettled(client: &Client, credential: &Credential) -> bool {
-        credential.status == CredentialStatus::ChoiceRequired || !missing(client, credential).is_empty()
-    }
-
-    /// Looks up what is missing, and asks the owner to choose where there are several. What is found is stored. `before`:
-    /// what was chosen for the grant that this one replaced, which stays chosen where it is still offered.
+    /// Looks up what is missing, within a call that began at `begun`, and puts lists there from which the owner must
+    /// choose. What is found is stored. A look-up that brought nothing is made again after a while, not at each read.
     ///
     /// # Errors
-    /// [`Error::ProviderUnavailable`] and [`Error::ProviderMisbehaved`] when a look-up fails: it can be tried again.
+    /// [`Error::ProviderUnavailable`] and [`Error::ProviderMisbehaved`] when something is missing without which nothing
+    /// works. Anything else that is missing is left out.
     pub(crate) async fn settle(
         &self,
         client: &Client,
         credential: Credential,
         tokens: &TokenSet,
-        before: &BTreeMap<String, String>,
+        begun: Instant,
     ) -> Result<Credential> {
-        let may_change = matches!(
-            credential.status,
-            CredentialStatus::Active | CredentialStatus::RefreshFailing | CredentialStatus::ChoiceRequired
-        );
-        let waits = credential.status == CredentialStatus::ChoiceRequired && !missing(client, &credential).is_empty();
-        if !may_change || waits || !Self::is_unsettled(client, &credential) {
+        let missing = missing(client, &credential);
+        let asked =
+            missing.iter().any(|variable| is_asked(variable) && !credential.choices.contains_key(&variable.key));
+        if !asked || credential.is_ended() {
             return Ok(credential);
         }
-        let found = self.look_up(client, &credential, tokens, before).await?;
+        let now = self.now();
+        let needed = missing.iter().any(|variable| variable.required);
+        let pause = if needed { AGAIN_NEEDED } else { AGAIN_OPTIONAL };
+        let again_at = credential.looked_up_at.and_then(chrono::DateTime::from_timestamp_millis).map(|at| at + pause);
+        let wait = again_at.and_then(|at| (at - now).to_std().ok());
+        if wait.is_some() || begun.elapsed() >= ASK_WITHIN {
+            let what = "what it is asked about an account is not known yet";
+            return if needed {
+                Err(Error::ProviderUnavailable { what, retry_after: Some(wait.unwrap_or(Duration::from_secs(1))) })
+            } else {
+                Ok(credential)
+            };
+        }
         let mut new = credential.clone();
-        new.variables.extend(found.values);
-        new.choices.extend(found.choices);
-        self.keep_settled(client, &credential, new).await
+        let unfound = self.look_up(client, &mut new, tokens, begun).await;
+        new.looked_up_at = unfound.is_some().then(|| now.timestamp_millis());
+        let settled = self.keep_settled(&credential, new).await?;
+        match unfound {
+            Some(Unfound { error, needed: true }) => Err(error),
+            Some(Unfound { error, needed: false }) => {
+                tracing::info!(credential = %settled.id, %error, "a value of a grant was not found");
+                Ok(settled)
+            }
+            None => Ok(settled),
+        }
     }
 
-    /// As [`Broker::settle`], where the grant is stored and a look-up can be made later.
-    pub(crate) async fn settle_quietly(
-        &self,
-        client: &Client,
-        credential: Credential,
-        before: &BTreeMap<String, String>,
-    ) -> Credential {
-        if !Self::is_unsettled(client, &credential) {
+    /// As [`Broker::settle`], right after a grant was stored: what is not found is looked for at the first read.
+    pub(crate) async fn settle_quietly(&self, client: &Client, credential: Credential, begun: Instant) -> Credential {
+        if missing(client, &credential).is_empty() {
             return credential;
         }
-        let settled = match self.open_tokens(&credential).await {
-            Ok(tokens) if tokens.access_token.is_empty() => return credential,
-            Ok(tokens) => self.settle(client, credential.clone(), &tokens, before).await,
-            Err(error) => Err(error),
+        let tokens = match self.open_tokens(&credential).await {
+            Ok(tokens) if !tokens.access_token.is_empty() => tokens,
+            _ => return credential,
         };
-        settled.unwrap_or_else(|error| {
-            tracing::warn!(credential = %credential.id, %error, "values of a grant were not looked up");
-            credential
-        })
-    }
-
-    /// Stores values and choices, and lets the status say whether something is open.
-    pub(crate) async fn keep_settled(&self, client: &Client, old: &Credential, new: Credential) -> Result<Credential> {
-        if (&new.variables, &new.choices) != (&old.variables, &old.choices) {
-            match self.store().update_credential(old, &new).await {
-                // Another call settled it, or a new grant came: what counts is there.
-                Err(StoreError::Changed) => {
-                    let found = self.store().find_credential(&old.project, &old.id).await?;
-                    return found.ok_or(Error::NotFound);
-                }
-                other => other?,
+        let (project, id) = (credential.project.clone(), credential.id.clone());
+        match self.settle(client, credential.clone(), &tokens, begun).await {
+            Ok(settled) => settled,
+            Err(error) => {
+                tracing::warn!(credential = %id, %error, "values of a grant were not looked up");
+                // Another look-up may have been stored.
+                self.store().find_credential(&project, &id).await.ok().flatten().unwrap_or(credential)
             }
         }
-        let open = missing(client, &new).iter().any(|variable| new.choices.contains_key(&variable.key));
-        let wanted = if open { CredentialStatus::ChoiceRequired } else { CredentialStatus::Active };
-        let of_status = |status| [CredentialStatus::ChoiceRequired, CredentialStatus::Active].contains(&status);
-        if new.status == wanted || !of_status(new.status) {
+    }
+
+    /// Stores what was found. Where another call or another grant was first, what is stored counts.
+    async fn keep_settled(&self, old: &Credential, new: Credential) -> Result<Credential> {
+        if new == *old {
             return Ok(new);
         }
-        let nothing = new.choices.values().any(Vec::is_empty).then(|| NOTHING_TO_CHOOSE.to_owned());
-        let change = StatusChange {
-            status: wanted,
-            status_reason: nothing.filter(|_| open),
-            suspended_from: None,
-            fails: new.fails,
-            next_due: new.refresh_after.filter(|_| !open && new.refreshable),
-            evidence: None,
-            frees_name: false,
-            forget_after: None,
-        };
-        match self.store().change_status(&new, &change).await? {
-            Attempted::Applied(now) => Ok(*now),
-            Attempted::Refused(Some(other)) => Ok(*other),
-            Attempted::Refused(None) => Err(Error::NotFound),
+        match self.store().update_credential(old, &new).await {
+            Ok(()) => Ok(new),
+            Err(StoreError::Changed) => {
+                let found = self.store().find_credential(&old.project, &old.id).await?;
+                found.ok_or(Error::NotFound)
+            }
+            Err(error) => Err(error.into()),
         }
     }
 
+    /// Puts what is found into `new`. What was not found first, and whether anything works without it.
     async fn look_up(
         &self,
         client: &Client,
-        credential: &Credential,
+        new: &mut Credential,
         tokens: &TokenSet,
-        before: &BTreeMap<String, String>,
-    ) -> Result<Found> {
-        let mut found = Found::default();
-        for variable in missing(client, credential) {
-            let Some(lookup) = &variable.lookup else { continue };
-            if lookup.url.is_none() || found.values.contains_key(&variable.key) {
+        begun: Instant,
+    ) -> Option<Unfound> {
+        let mut unfound: Option<Unfound> = None;
+        for variable in missing(client, new) {
+            if !is_asked(variable) || new.choices.contains_key(&variable.key) {
                 continue;
             }
-            // What was found just now may stand in the next address.
-            let mut so_far = credential.clone();
-            so_far.variables.extend(found.values.clone());
-            let answer = self.ask_lookup(client, &so_far, tokens, lookup).await?;
-            match &lookup.items {
-                None => {
-                    let value = find(&answer, &lookup.value).and_then(scalar);
-                    let Some(value) = value else {
-                        if variable.required {
-                            return Err(Error::ProviderMisbehaved("a look-up at its API brought no value"));
-                        }
-                        found.choices.insert(variable.key.clone(), Vec::new());
-                        continue;
-                    };
-                    let value = variable.take(&value);
-                    let refused =
-                        |_| Error::ProviderMisbehaved("a look-up at its API brought a value that is not allowed");
-                    found.values.insert(variable.key.clone(), value.map_err(refused)?);
+            let found = match begun.elapsed() < ASK_WITHIN {
+                true => self.look_up_one(client, new, tokens, variable).await,
+                false => {
+                    Err(Error::ProviderUnavailable { what: "there was no time left to look it up", retry_after: None })
                 }
-                Some(items) => {
-                    let list = choices(client, variable, find(&answer, items), lookup);
-                    let again = list.iter().find(|choice| before.get(&variable.key) == Some(&choice.value));
-                    match (again, list.as_slice()) {
-                        (Some(chosen), _) | (None, [chosen]) => {
-                            found.values.insert(variable.key.clone(), chosen.value.clone());
-                            found.values.extend(chosen.with.clone());
-                        }
-                        _ => {
-                            found.choices.insert(variable.key.clone(), list);
-                        }
-                    }
-                }
+            };
+            if let Err(error) = found
+                && unfound.as_ref().is_none_or(|first| variable.required && !first.needed)
+            {
+                unfound = Some(Unfound { error, needed: variable.required });
             }
         }
-        Ok(found)
+        unfound
+    }
+
+    async fn look_up_one(
+        &self,
+        client: &Client,
+        new: &mut Credential,
+        tokens: &TokenSet,
+        variable: &Variable,
+    ) -> Result<()> {
+        let Some(lookup) = &variable.lookup else { return Ok(()) };
+        let answer = self.ask_lookup(client, new, tokens, lookup).await?;
+        let Some(items) = &lookup.items else {
+            let value = find(&answer, &lookup.value).and_then(scalar);
+            let value = value.ok_or(Error::ProviderMisbehaved("a look-up at its API brought no value"))?;
+            let value = variable.take(&value);
+            let value = value
+                .map_err(|_| Error::ProviderMisbehaved("a look-up at its API brought a value that is not allowed"))?;
+            new.variables.insert(variable.key.clone(), value);
+            return Ok(());
+        };
+        let list = find(&answer, items).filter(|list| list.is_array() || list.is_object());
+        let list = list.ok_or(Error::ProviderMisbehaved("a look-up at its API brought no list"))?;
+        let offered = choices(client, variable, list, lookup);
+        let before = new.former.get(&variable.key);
+        let again = offered.iter().find(|choice| before == Some(&choice.value));
+        match (again, before, offered.as_slice()) {
+            (_, _, []) => Err(Error::ProviderMisbehaved("the grant covers no account from which one could be chosen")),
+            (Some(chosen), ..) => {
+                take_choice(client, new, variable, chosen.clone());
+                Ok(())
+            }
+            // Where another account was chosen before, the owner says whether this one takes its place.
+            (None, None, [chosen]) => {
+                take_choice(client, new, variable, chosen.clone());
+                Ok(())
+            }
+            _ => {
+                new.choices.insert(variable.key.clone(), offered);
+                Ok(())
+            }
+        }
     }
 
     async fn ask_lookup(
@@ -279,9 +305,17 @@ impl Broker {
             |retry_after| Error::ProviderUnavailable { what: "a look-up at its API was not answered", retry_after };
         let answer = self.outbound().send(request).await.map_err(|_| unavailable(None))?;
         match answer.status.as_u16() {
-            200..=299 => serde_json::from_slice(&answer.body).map_err(|_| {
-                Error::ProviderMisbehaved("a look-up at its API was answered with something other than JSON")
-            }),
+            200..=299 => {
+                let not_json = "a look-up at its API was answered with something other than JSON";
+                let said: Value =
+                    serde_json::from_slice(&answer.body).map_err(|_| Error::ProviderMisbehaved(not_json))?;
+                // A success that carries an error is none.
+                if denies(&said, None) {
+                    Err(Error::ProviderMisbehaved("a look-up at its API was refused"))
+                } else {
+                    Ok(said)
+                }
+            }
             429 | 500.. => Err(unavailable(None)),
             status => {
                 tracing::warn!(credential = %credential.id, status, "a look-up was refused");
@@ -311,11 +345,7 @@ impl Broker {
                 None => self.offered_now(client, old, variable).await?,
             };
             match offered.into_iter().find(|choice| choice.value == value.expose()) {
-                Some(chosen) => {
-                    new.variables.insert(variable.key.clone(), chosen.value);
-                    new.variables.extend(chosen.with);
-                    new.choices.remove(&variable.key);
-                }
+                Some(chosen) => take_choice(client, &mut new, variable, chosen),
                 None => fields.wrong(&pointer, "not_a_choice", "It must be one of the credential's choices."),
             }
         }
@@ -330,48 +360,77 @@ impl Broker {
         variable: &Variable,
     ) -> Result<Vec<AccountChoice>> {
         if !credential.is_alive(self.now()) {
-            return Err(changing());
+            return Err(Error::Conflict {
+                code: "token_expired",
+                detail: "What can be chosen is asked with the access token, and that has expired.".to_owned(),
+                advice: &["Refresh the credential (POST /v1/credentials/{id}/refresh), then choose again."],
+            });
         }
         let Some(lookup) = &variable.lookup else { return Ok(Vec::new()) };
         let tokens = self.open_tokens(credential).await?;
         let answer = self.ask_lookup(client, credential, &tokens, lookup).await?;
         let items = lookup.items.as_deref().and_then(|items| find(&answer, items));
-        Ok(choices(client, variable, items, lookup))
+        Ok(items.map(|items| choices(client, variable, items, lookup)).unwrap_or_default())
     }
 }
 
-/// The items of a list that can be chosen; one that is no value of the variable is not among them.
-fn choices(client: &Client, variable: &Variable, items: Option<&Value>, lookup: &Lookup) -> Vec<AccountChoice> {
-    let followers = || {
-        client.settings.variables.iter().filter_map(|follower| {
-            let lookup =
-                follower.lookup.as_ref().filter(|lookup| lookup.with.as_deref() == Some(variable.key.as_str()))?;
-            Some((follower, lookup))
-        })
+/// Whether a variable has a look-up of its own; others come with an item of somebody else's list.
+fn is_asked(variable: &Variable) -> bool {
+    variable.lookup.as_ref().is_some_and(|lookup| lookup.url.is_some())
+}
+
+/// The variables that come with an item of this one's list.
+fn followers<'c>(client: &'c Client, variable: &'c Variable) -> impl Iterator<Item = (&'c Variable, &'c Lookup)> {
+    client.settings.variables.iter().filter_map(|follower| {
+        let lookup = follower.lookup.as_ref()?;
+        (lookup.with.as_deref() == Some(variable.key.as_str())).then_some((follower, lookup))
+    })
+}
+
+/// What is chosen replaces what was chosen before, with everything that came along.
+fn take_choice(client: &Client, credential: &mut Credential, variable: &Variable, chosen: AccountChoice) {
+    for (follower, _) in followers(client, variable) {
+        credential.variables.remove(&follower.key);
+    }
+    credential.variables.insert(variable.key.clone(), chosen.value);
+    credential.variables.extend(chosen.with);
+    credential.choices.remove(&variable.key);
+}
+
+/// The items of a list that can be chosen. One that is no value of the variable, or that lacks something without which it
+/// would be of no use, is not among them.
+fn choices(client: &Client, variable: &Variable, items: &Value, lookup: &Lookup) -> Vec<AccountChoice> {
+    let taken = |variable: &Variable, value: Option<&Value>| {
+        let value = value.and_then(scalar).filter(|value| value.len() <= MAX_VALUE)?;
+        variable.take(&value).ok()
     };
     let choice = |item: &Value| {
         // A list may hold the values themselves.
         let place = |place: &str| if item.is_object() { find(item, place) } else { Some(item) };
-        let value = variable.take(&place(&lookup.value).and_then(scalar)?).ok()?;
+        let value = taken(variable, place(&lookup.value))?;
         let label = lookup.label.as_deref().and_then(|label| place(label).and_then(scalar));
-        let with = followers().filter_map(|(follower, lookup)| {
-            let value = follower.take(&find(item, &lookup.value).and_then(scalar)?).ok()?;
-            Some((follower.key.clone(), value))
-        });
-        Some(AccountChoice {
-            label: label.map_or_else(|| value.clone(), |label| shown(&label)),
-            with: with.collect(),
-            value,
-        })
+        let mut with = BTreeMap::new();
+        for (follower, lookup) in followers(client, variable) {
+            match taken(follower, find(item, &lookup.value)) {
+                Some(value) => drop(with.insert(follower.key.clone(), value)),
+                None if follower.required => return None,
+                None => {}
+            }
+        }
+        Some(AccountChoice { label: label.map_or_else(|| value.clone(), |label| shown(&label)), with, value })
     };
     let items: Vec<&Value> = match items {
-        Some(Value::Array(items)) => items.iter().collect(),
-        Some(Value::Object(items)) => items.values().collect(),
+        Value::Array(items) => items.iter().take(MAX_ITEMS).collect(),
+        Value::Object(items) => items.values().take(MAX_ITEMS).collect(),
         _ => Vec::new(),
     };
     let mut offered: Vec<AccountChoice> = Vec::new();
     for choice in items.into_iter().filter_map(choice) {
-        if offered.len() < MAX_CHOICES && !offered.iter().any(|known| known.value == choice.value) {
+        if offered.len() == MAX_CHOICES {
+            tracing::warn!(client = %client.id, variable = %variable.key, "a list of accounts was cut to the first 200");
+            break;
+        }
+        if !offered.iter().any(|known| known.value == choice.value) {
             offered.push(choice);
         }
     }

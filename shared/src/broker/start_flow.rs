@@ -16,6 +16,7 @@ use crate::model::client::{Client, ClientSettings, ClientStatus, GrantType, Reso
 use crate::model::flow::{Flow, FlowStatus, LIFETIME_SECONDS};
 use crate::model::ids::FlowId;
 use crate::model::session::Binding;
+use crate::model::variable::VariableSource;
 use crate::protocol::authorization::AuthorizationRequest;
 use crate::protocol::pkce;
 use crate::protocol::template::{self, TemplateError};
@@ -203,7 +204,13 @@ impl Broker {
         let mut secret = inputs.secret.clone();
         secret.extend(kept.iter().map(|key| (key.clone(), Secret::from("kept"))));
         // So does something for what the authorization response will bring.
-        let resolved = client.resolve(&client.with_stand_ins(&inputs.shown), &secret).map_err(refused)?;
+        let mut shown = inputs.shown.clone();
+        let of_target = page.target.iter().flat_map(|target| &target.variables);
+        let brought = |key: &str| {
+            client.settings.variables.iter().any(|one| one.key == key && one.source == VariableSource::Callback)
+        };
+        shown.extend(of_target.filter(|(key, _)| brought(key)).map(|(key, value)| (key.clone(), value.clone())));
+        let resolved = client.resolve(&client.with_stand_ins(&shown), &secret).map_err(refused)?;
         self.check_reach(&resolved)?;
         // A secret goes only to the origins it was entered for (SECURITY.md 24).
         let bound = page.target.as_ref().map(|target| target.bound_origin.as_str()).unwrap_or_default();

@@ -112,6 +112,12 @@ impl Provider {
     pub fn renewed(&self, client: &ClientSettings, grants: &[GrantType]) -> Value {
         let Value::Object(mut renewed) = json!(client) else { return Value::Null };
         let mut facts = self.facts_for(grants);
+        // What the entry leaves open stays the client's, but not what another provider's entry brought: a secret would be
+        // bound to that one's endpoints as well.
+        let of_another = client.provider.as_ref().is_some_and(|provider| *provider != self.id);
+        for name in OPEN.into_iter().filter(|_| of_another) {
+            renewed.remove(name);
+        }
         renewed.insert("provider".to_owned(), self.id.as_str().into());
         renew_choices(&mut renewed, &mut facts);
         for name in FACTS.into_iter().filter(|name| !OPEN.contains(name) && !CHOSEN.contains(name)) {

@@ -48,6 +48,9 @@ impl Catalogue {
     /// A few ids that are like this one, for whoever mistyped it.
     pub fn like(&self, id: &str) -> Vec<String> {
         let wanted = id.trim().to_lowercase();
+        if !super::is_id(&wanted) {
+            return Vec::new();
+        }
         let mut near: Vec<(usize, String)> = Vec::new();
         for one in self.summaries() {
             let distance = match fit(&one, &wanted).filter(|_| wanted.len() > 1) {

@@ -90,7 +90,7 @@ impl CredentialView {
 
 impl From<Credential> for CredentialView {
     fn from(credential: Credential) -> Self {
-        let status_reason = credential.shown_reason().map(str::to_owned);
+        let (status, status_reason) = (credential.shown_status(), credential.shown_reason().map(str::to_owned));
         Self {
             expires_at: credential.expires_at(),
             refresh_forecast: None,
@@ -101,14 +101,11 @@ impl From<Credential> for CredentialView {
             client: credential.client,
             grant_type: (credential.kind == CredentialKind::Oauth).then_some(credential.grant),
             variables: credential.variables,
-            choices: match credential.status {
-                CredentialStatus::ChoiceRequired => shown(credential.choices),
-                _ => BTreeMap::new(),
-            },
+            choices: shown(credential.choices),
             projects: std::iter::once(credential.project).chain(credential.projects).collect(),
             labels: credential.labels,
             external_id: credential.external_id,
-            status: credential.status,
+            status,
             status_reason,
             requested_scopes: credential.requested_scopes,
             granted_scopes: credential.granted_scopes,

@@ -18,7 +18,8 @@ pub enum CredentialStatus {
     Active,
     /// Refreshes fail, not for good; served while the access token lives (SUSPECT in REFRESH.md).
     RefreshFailing,
-    /// The grant covers several accounts at the provider, and its owner has yet to choose one.
+    /// The grant covers several accounts at the provider, and its owner has yet to choose one. It is shown and never
+    /// stored: an active credential with something to choose from is refreshed like any other.
     ChoiceRequired,
     /// Only new consent helps (NEEDS_REAUTH, ORIGIN_CHANGED).
     ReauthorizationRequired,
@@ -65,6 +66,17 @@ pub struct Account {
     /// What people call it, where the API says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub label: Option<String>,
+    /// Whether `subject` is what the provider's API calls the account, and not a `sub` of OpenID Connect.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub named_by_api: bool,
+}
+
+impl Account {
+    /// Whether it is the same account. `None`: the two are named by different rules, so nobody can tell.
+    pub fn is_same(&self, other: &Self) -> Option<bool> {
+        // One client has one authorization server, so the subject says it all.
+        (self.named_by_api == other.named_by_api).then(|| self.subject == other.subject)
+    }
 }
 
 /// An account of the provider's from which the owner can choose.
@@ -149,6 +161,12 @@ pub struct Credential {
     /// What its owner has yet to choose from, by the key of the variable.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub choices: BTreeMap<String, Vec<AccountChoice>>,
+    /// What was looked up or chosen for the grant before this one.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub former: BTreeMap<String, String>,
+    /// Unix milliseconds at which a look-up last brought nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub looked_up_at: Option<i64>,
     /// Further projects whose programs may read its token.
     #[serde(default)]
     pub projects: Vec<ProjectId>,
@@ -306,6 +324,14 @@ impl Credential {
     /// Whether the owner disconnected it.
     pub fn is_ended(&self) -> bool {
         matches!(self.status, CredentialStatus::Revoking | CredentialStatus::Revoked)
+    }
+
+    /// Where it stands, as callers are told it.
+    pub fn shown_status(&self) -> CredentialStatus {
+        match self.status {
+            CredentialStatus::Active if !self.choices.is_empty() => CredentialStatus::ChoiceRequired,
+            status => status,
+        }
     }
 
     /// Why it stands where it stands, as callers are told it. An active credential needs no reason, and what stands

@@ -176,9 +176,11 @@ impl AuthorizationResponse {
     pub fn extra(&self, wanted: &[&str]) -> Map<String, Value> {
         let plain =
             |text: &str, most: usize| !text.is_empty() && text.len() <= most && !text.chars().any(char::is_control);
-        let told = self.extra.iter().filter(|(name, value)| {
-            let told =
-                !NOT_TOLD.contains(&name.as_str()) || (wanted.contains(&name.as_str()) && name.as_str() == "scope");
+        let is_wanted = |name: &String| wanted.contains(&name.as_str());
+        let first = self.extra.iter().filter(|(name, _)| is_wanted(name));
+        let all = first.chain(self.extra.iter().filter(|(name, _)| !is_wanted(name)));
+        let told = all.filter(|(name, value)| {
+            let told = !NOT_TOLD.contains(&name.as_str()) || (is_wanted(name) && name.as_str() == "scope");
             told && plain(name, MAX_EXTRA_NAME) && plain(value, MAX_EXTRA_VALUE)
         });
         told.take(MAX_EXTRA).map(|(name, value)| (name.clone(), Value::String(value.clone()))).collect()

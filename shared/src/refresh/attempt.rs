@@ -6,7 +6,6 @@ use tokio::time::Instant;
 use super::ask::{Answer, Asked, Grant, KnownSecret, bound_elsewhere};
 use super::commit::Release;
 use super::diagnose::{Facts, advised};
-use super::suspended::choice_required;
 use super::{Engine, LEASE_SECONDS, Reason, SEND_WITHIN, Step, suspended};
 use crate::error::{Error, Result};
 use crate::model::client::{Client, ClientStatus, GrantType, Resolved, binds};
@@ -272,12 +271,11 @@ fn check_status(credential: &Credential) -> Result<()> {
     match credential.status {
         CredentialStatus::Suspended => return Err(suspended(credential)),
         CredentialStatus::Revoking | CredentialStatus::Revoked => return Err(Error::Revoked),
-        CredentialStatus::ChoiceRequired => return Err(choice_required()),
         CredentialStatus::ReauthorizationRequired => {
             let reason = credential.status_reason.clone().unwrap_or_default();
             return Err(Error::ReauthorizationRequired { reason, url: None });
         }
-        CredentialStatus::Active | CredentialStatus::RefreshFailing => {}
+        CredentialStatus::Active | CredentialStatus::ChoiceRequired | CredentialStatus::RefreshFailing => {}
     }
     if !credential.refreshable {
         return Err(Error::Conflict {

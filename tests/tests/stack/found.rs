@@ -141,8 +141,11 @@ async fn one_account_is_taken_and_of_several_the_owner_chooses() -> Outcome {
     // Nothing is served as long as nobody knows for which account.
     let early = world.read_token(&id, json!({})).await?;
     assert_eq!((early.status, early.code()), (StatusCode::CONFLICT, "choice_required"));
+    // It is refreshed all the same: a grant must not die while its owner thinks.
     let refresh = world.platform().post(&format!("/v1/credentials/{id}/refresh"), json!({})).await?;
-    assert_eq!((refresh.status, refresh.code()), (StatusCode::CONFLICT, "choice_required"));
+    assert_eq!((refresh.status, &refresh.body["status"]), (StatusCode::OK, &json!("choice_required")));
+    let listed = world.platform().get("/v1/credentials?status=choice_required").await?;
+    assert_eq!(listed.body["items"][0]["id"], json!(id), "{}", listed.body);
     // A value that is not offered changes nothing.
     let wrong = patched(&world, &id, json!({ "account": "admin" })).await?;
     assert_eq!(wrong.field_errors(), [("/variables/account".to_owned(), "not_a_choice".to_owned())]);
@@ -154,7 +157,7 @@ async fn one_account_is_taken_and_of_several_the_owner_chooses() -> Outcome {
     assert_eq!(read.body["headers"], json!({ "X-Account": "write" }), "{}", read.body);
     // The credential is refreshed again from now on.
     world.advance(Duration::seconds(3600));
-    assert_eq!(world.read_token(&id, json!({})).await?.body["generation"], 2);
+    assert_eq!(world.read_token(&id, json!({})).await?.body["generation"], 3);
 
     // Another account of the same grant, by the list as it is now.
     let other = patched(&world, &id, json!({ "account": "read" })).await?;
@@ -176,28 +179,35 @@ async fn what_was_chosen_stays_chosen_when_the_grant_is_given_anew() -> Outcome 
 
 #[tokio::test]
 async fn a_look_up_that_fails_costs_no_consent_and_is_made_again() -> Outcome {
-    let world = World::new().await?;
-    let lookup = |path: &str| {
-        json!([{ "key": "who", "source": "lookup",
-                 "lookup": { "url": format!("{}{path}", world.sandbox_url()), "value": "/user" } }])
-    };
-    let client = registered(&world, ClientSettings::default(), lookup("/api/nothing"), json!({})).await?;
-    let made = connected(&world, &client, json!([])).await?;
-    assert_eq!((&made["status"], &made["variables"]), (&json!("active"), &json!({})));
-    let id = made["id"].as_str().unwrap();
-    let read = world.read_token(id, json!({})).await?;
-    assert_eq!((read.status, read.code()), (StatusCode::BAD_GATEWAY, "provider_misbehaved"), "{}", read.body);
+    for required in [true, false] {
+        let world = World::new().await?;
+        let lookup = |path: &str| {
+            json!([{ "key": "who", "source": "lookup", "required": required,
+                     "lookup": { "url": format!("{}{path}", world.sandbox_url()), "value": "/user" } }])
+        };
+        let client = registered(&world, ClientSettings::default(), lookup("/api/nothing"), json!({})).await?;
+        let made = connected(&world, &client, json!([])).await?;
+        assert_eq!((&made["status"], &made["variables"]), (&json!("active"), &json!({})));
+        let id = made["id"].as_str().unwrap();
+        let asked = |path: &str| world.sandbox().log().into_iter().filter(|entry| entry.path == path).count();
+        let before = asked("/api/nothing");
+        for _ in 0..3 {
+            let read = world.read_token(id, json!({})).await?;
+            let expected = if required { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
+            assert_eq!(read.status, expected, "{}", read.body);
+        }
+        assert_eq!(asked("/api/nothing"), before, "not at each read");
 
-    let mended = json!({ "variables": lookup("/api/me") });
-    let answer = world.superuser().patch(&format!("/v1/clients/{client}"), mended).await?;
-    assert_eq!(answer.status, StatusCode::OK, "{}", answer.body);
-    world.advance(Duration::seconds(31));
-    let read = world.read_token(id, json!({})).await?;
-    assert_eq!((read.status, &read.body["variables"]["who"]), (StatusCode::OK, &json!("ada")), "{}", read.body);
-    let looked_up = || world.sandbox().log().into_iter().filter(|entry| entry.path == "/api/me").count();
-    let before = looked_up();
-    world.read_token(id, json!({})).await?;
-    assert_eq!(looked_up(), before, "what was found is kept");
+        let mended = json!({ "variables": lookup("/api/me") });
+        let answer = world.superuser().patch(&format!("/v1/clients/{client}"), mended).await?;
+        assert_eq!(answer.status, StatusCode::OK, "{}", answer.body);
+        world.advance(Duration::minutes(61));
+        let read = world.read_token(id, json!({})).await?;
+        assert_eq!((read.status, &read.body["variables"]["who"]), (StatusCode::OK, &json!("ada")), "{}", read.body);
+        let before = asked("/api/me");
+        world.read_token(id, json!({})).await?;
+        assert_eq!(asked("/api/me"), before, "what was found is kept");
+    }
     Ok(())
 }
 
@@ -238,27 +248,81 @@ async fn the_api_says_whose_account_it_is_and_a_query_carries_what_it_wants() ->
 }
 
 #[tokio::test]
-async fn what_need_not_be_there_is_not_waited_for_and_what_must_be_is() -> Outcome {
-    for required in [false, true] {
+async fn an_answer_that_is_no_list_or_an_empty_one_is_no_choice_and_ends_nothing() -> Outcome {
+    for (items, required) in [("/nothing", true), ("/nothing", false), ("/user", true), ("/scopes", true)] {
         let world = World::new().await?;
-        let nothing = json!([{ "key": "account", "source": "choice", "required": required,
-            "lookup": { "url": format!("{}/api/me", world.sandbox_url()), "items": "/nothing", "value": "id" } }]);
-        let client = registered(&world, ClientSettings::default(), nothing, json!({})).await?;
+        // Of the scopes, none is a value of this variable.
+        let list = json!([{ "key": "account", "source": "choice", "required": required, "pattern": "[0-9]+",
+            "lookup": { "url": format!("{}/api/me", world.sandbox_url()), "items": items, "value": "id" } }]);
+        let client = registered(&world, ClientSettings::default(), list, json!({})).await?;
         let made = connected(&world, &client, json!([])).await?;
+        assert_eq!((&made["status"], made.get("choices")), (&json!("active"), None), "{made}");
         let id = made["id"].as_str().unwrap();
-        let asked = || world.sandbox().log().into_iter().filter(|entry| entry.path == "/api/me").count();
-        let before = asked();
         let read = world.read_token(id, json!({})).await?;
-        if required {
-            assert_eq!(
-                (&made["status"], &made["status_reason"]),
-                (&json!("choice_required"), &json!("nothing_to_choose"))
-            );
-            assert_eq!((read.status, read.code()), (StatusCode::CONFLICT, "choice_required"));
-        } else {
-            assert_eq!((&made["status"], read.status), (&json!("active"), StatusCode::OK), "{made}");
-            assert_eq!(asked(), before, "a read asks nobody again");
-        }
+        assert_eq!(
+            read.status,
+            if required { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK },
+            "{}",
+            read.body
+        );
+        world.advance(Duration::seconds(31));
+        let again = world.read_token(id, json!({})).await?;
+        assert_eq!(again.status, if required { StatusCode::BAD_GATEWAY } else { StatusCode::OK }, "{}", again.body);
+        let refreshed = world.platform().post(&format!("/v1/credentials/{id}/refresh"), json!({})).await?;
+        assert_eq!(refreshed.status, StatusCode::OK, "{}", refreshed.body);
     }
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_was_chosen_is_not_replaced_by_the_only_account_that_is_left() -> Outcome {
+    let world = World::new().await?;
+    let client = registered(&world, ClientSettings::default(), json!([choice(&world)]), json!({})).await?;
+    let made = connected(&world, &client, json!(["write"])).await?;
+    let id = made["id"].as_str().unwrap();
+    patched(&world, id, json!({ "account": "write" })).await?;
+    // The new grant covers another account alone: its owner says whether it takes the place of the first.
+    let again = world.connect(json!({ "clients": null, "credential": id, "scopes": [] })).await?;
+    let offered = json!({ "account": [{ "value": "read", "label": "read" }] });
+    assert_eq!((&again["status"], &again["choices"]), (&json!("choice_required"), &offered), "{again}");
+    let read = world.read_token(id, json!({})).await?;
+    assert_eq!((read.status, read.code()), (StatusCode::CONFLICT, "choice_required"));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_choice_survives_a_suspension_and_is_made_under_one() -> Outcome {
+    let world = World::new().await?;
+    let client = registered(&world, ClientSettings::default(), json!([choice(&world)]), json!({})).await?;
+    let made = connected(&world, &client, json!(["write"])).await?;
+    let id = made["id"].as_str().unwrap();
+    let patch = |body: Value| {
+        let (platform, path) = (world.platform().acting_for("ada"), format!("/v1/credentials/{id}"));
+        async move { platform.patch(&path, body).await }
+    };
+    assert_eq!(patch(json!({ "suspended": true })).await?.body["status"], "suspended");
+    let both = patch(json!({ "variables": { "account": "write" }, "suspended": false })).await?;
+    assert_eq!((&both.body["status"], both.body.get("choices")), (&json!("active"), None), "{}", both.body);
+    world.advance(Duration::hours(2));
+    assert_eq!(world.read_token(id, json!({})).await?.status, StatusCode::OK);
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_authorization_response_that_names_another_account_puts_the_new_grant_aside() -> Outcome {
+    let world = World::new().await?;
+    let realm = json!([{ "key": "realm", "source": "callback", "from": "realmId" }]);
+    let test = json!({ "path": "/api/me", "account": "/user" });
+    let client = registered(&world, bringing(&[("realmId", "1")]), realm, json!({ "test_request": test })).await?;
+    let made = connected(&world, &client, json!([])).await?;
+    let id = made["id"].as_str().unwrap();
+    assert_eq!(made["variables"]["realm"], "1");
+    world.change_at_sandbox(ID, json!({ "callback_params": { "realmId": "2" } })).await?;
+    let again = world.connect(json!({ "clients": null, "credential": id })).await?;
+    assert_eq!(
+        (&again["status"], &again["status_reason"]),
+        (&json!("suspended"), &json!("account_unverified")),
+        "the same person in another company: {again}"
+    );
     Ok(())
 }

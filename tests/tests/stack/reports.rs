@@ -185,9 +185,9 @@ async fn a_report_is_read_strictly_and_taken_from_those_who_may_read() -> Outcom
 
 #[tokio::test]
 async fn a_life_that_no_answer_states_is_learned_from_a_refusal() -> Outcome {
-    // Nothing is said, and the tokens live 20 minutes: an hour is assumed until the API refuses one.
+    // Nothing is said, and the tokens live 55 minutes: an hour is assumed until the API refuses one.
     let settings =
-        ClientSettings { omit_expires_in: true, access_token_seconds: Some(1200), ..ClientSettings::default() };
+        ClientSettings { omit_expires_in: true, access_token_seconds: Some(3300), ..ClientSettings::default() };
     let world = World::new().await?;
     let at = |path: &str| format!("{}{path}", world.sandbox_url());
     let endpoints =
@@ -198,10 +198,19 @@ async fn a_life_that_no_answer_states_is_learned_from_a_refusal() -> Outcome {
         at("/expires_at") - it.world.stack.broker.now()
     };
     assert_eq!(life(&it.token(json!({})).await?), Duration::hours(1));
-    it.world.advance(Duration::seconds(1300));
+    it.world.advance(Duration::seconds(3400));
     assert_eq!(verdict(&it.refused(1, INVALID).await?), expected("refreshed", 2, true, true));
     // From the next refresh on: before the life is over that the last one had.
     it.world.advance(Duration::hours(1));
-    assert_eq!(life(&it.token(json!({})).await?), Duration::seconds(1300));
+    assert_eq!(life(&it.token(json!({})).await?), Duration::seconds(3400));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_refusal_long_before_the_end_teaches_nothing() -> Outcome {
+    let it = Connected::usual().await?;
+    it.world.advance(Duration::seconds(120));
+    assert_eq!(verdict(&it.refused(1, INVALID).await?), expected("refreshed", 2, true, true));
+    assert_eq!(it.stored().await?.learned_lifetime, None, "somebody may have withdrawn it");
     Ok(())
 }

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use serde_json::Value;
+
 use super::{Facts, Findings};
 use crate::model::client::{ClientSettings, GrantType};
 use crate::model::variable::{Variable, VariableSource};
@@ -134,18 +136,30 @@ fn in_urls(settings: &ClientSettings) -> BTreeSet<String> {
         settings.userinfo_endpoint.as_ref(),
         settings.api_base_url.as_ref(),
     ];
-    keys(urls.into_iter().flatten())
+    let lookups = settings.variables.iter().filter_map(|variable| variable.lookup.as_ref()?.url.as_ref());
+    keys(settings, urls.into_iter().flatten().chain(lookups).chain(&settings.api_origins))
 }
 
 fn elsewhere(settings: &ClientSettings) -> BTreeSet<String> {
-    let test = settings.test_request.as_ref().map(|test| &test.path);
-    let mut used = keys(settings.api_headers.values().chain(settings.authorization_params.values()).chain(test));
-    used.extend(settings.token_request.placeholders());
-    used.extend(settings.refresh_dialect().placeholders());
-    used.extend(settings.revocation_request.placeholders());
+    let test = settings.test_request.iter().flat_map(|test| {
+        let text = test.body.as_ref().and_then(|body| if let Value::String(text) = body { Some(text) } else { None });
+        std::iter::once(&test.path).chain(test.headers.values()).chain(text)
+    });
+    let scopes = settings.scopes.required.iter().chain(settings.scopes.optional.iter().map(|scope| &scope.value));
+    let of_api = settings.api_headers.values().chain(settings.api_query.values());
+    let mut used = keys(settings, of_api.chain(settings.authorization_params.values()).chain(test).chain(scopes));
+    // An item of a list is looked up for the others that come with it.
+    used.extend(settings.variables.iter().filter_map(|variable| variable.lookup.as_ref()?.with.clone()));
+    let mut of_requests = settings.token_request.placeholders();
+    of_requests.extend(settings.refresh_dialect().placeholders());
+    of_requests.extend(settings.revocation_request.placeholders());
+    let behind = |key: &String| settings.variable_behind(key).map(|variable| variable.key.clone());
+    used.extend(of_requests.iter().filter_map(behind));
     used
 }
 
-fn keys<'a>(texts: impl Iterator<Item = &'a String>) -> BTreeSet<String> {
-    texts.filter_map(|text| template::placeholders(text).ok()).flatten().map(str::to_owned).collect()
+/// The variables that texts name, or whose choices set what they name.
+fn keys<'a>(settings: &ClientSettings, texts: impl Iterator<Item = &'a String>) -> BTreeSet<String> {
+    let named = texts.filter_map(|text| template::line_placeholders(text).ok()).flatten();
+    named.map(|key| settings.variable_behind(key).map_or(key, |variable| variable.key.as_str()).to_owned()).collect()
 }

@@ -206,11 +206,7 @@ fn check_hosts(fields: &mut Fields, settings: &ClientSettings) {
     }
     let named_by_others = |key: &str| {
         declared(settings, key).is_some_and(|variable| {
-            let theirs = match variable.source {
-                VariableSource::Person => variable.visibility != Visibility::Fixed,
-                VariableSource::Client => false,
-                outside => outside.is_outside(),
-            };
+            let theirs = variable.source == VariableSource::Person && variable.visibility != Visibility::Fixed;
             theirs && !variable.confines_host()
         })
     };
@@ -226,28 +222,35 @@ fn check_hosts(fields: &mut Fields, settings: &ClientSettings) {
             fields.wrong(
                 pointer,
                 "host_not_fixed",
-                "The client's secret would go to whatever host a person or an answer names. Set credentials_from to \
-                 person, give the variable the source client, choices, or a pattern that only your provider's hosts match \
+                "The client's secret would go to whatever host a person names. Set credentials_from to person, give the variable the source client, choices, or a pattern that only your provider's hosts match \
                  (with an example), or fix the end of the host, as in https://{name}.example.com.",
             );
         }
     }
 }
 
-/// An access token goes to the API, and to what is looked up with it. A parameter that any browser can bring does not
-/// name their hosts, and no answer names where values are looked up.
+/// A code, a token and a person's own secret go to no host that an answer names, whoever's the client is: a parameter of
+/// the authorization response can be anybody's. Only the token answer may name the host of the API.
 fn token_hosts(fields: &mut Fields, settings: &ClientSettings) {
+    let refresh = settings.refresh_request.as_ref().and_then(|request| request.url.as_ref());
+    let endpoints = [
+        ("/token_endpoint", settings.token_endpoint.as_ref()),
+        ("/refresh_request/url", refresh),
+        ("/revocation_endpoint", settings.revocation_endpoint.as_ref()),
+        ("/introspection_endpoint", settings.introspection_endpoint.as_ref()),
+        ("/userinfo_endpoint", settings.userinfo_endpoint.as_ref()),
+    ];
+    let endpoints = endpoints.into_iter().filter_map(|(pointer, url)| Some((pointer.to_owned(), url?.as_str(), true)));
     let lookups = settings.variables.iter().enumerate().filter_map(|(index, variable)| {
         let url = variable.lookup.as_ref()?.url.as_deref()?;
         Some((format!("/variables/{index}/lookup/url"), url, true))
     });
     let api = settings.api_base_url.as_deref().map(|url| ("/api_base_url".to_owned(), url, false));
-    for (pointer, url, is_lookup) in lookups.chain(api) {
+    for (pointer, url, of_no_answer) in endpoints.chain(lookups).chain(api) {
         let named_outside = |key: &str| {
             declared(settings, key).is_some_and(|variable| {
-                let outside =
-                    variable.source == VariableSource::Callback || (is_lookup && variable.source.is_outside());
-                outside && !variable.confines_host()
+                let callback = variable.source == VariableSource::Callback;
+                (callback || (of_no_answer && variable.source.is_outside())) && !variable.confines_host()
             })
         };
         let is_template = template::url_placeholders(url).is_ok();
@@ -255,7 +258,7 @@ fn token_hosts(fields: &mut Fields, settings: &ClientSettings) {
             fields.wrong(
                 &pointer,
                 "host_not_fixed",
-                "The token would go to whatever host an answer names. Give the variable choices, or a pattern that only \
+                "A token would go to whatever host an answer names. Give the variable choices, or a pattern that only \
                  your provider's hosts match (with an example), or fix the end of the host, as in https://{name}.example.com.",
             );
         }

@@ -118,6 +118,11 @@ fn authorization_names(fields: &mut Fields, settings: &ClientSettings) {
         } else if wire.is_empty() && !LEFT_OUT.contains(&name.as_str()) {
             let rule = format!("Only these can be left out: {}.", LEFT_OUT.join(", "));
             fields.wrong(&pointer, "not_left_out", rule);
+        } else if name == "nonce" && wire.is_empty() && settings.scopes.allows("openid") {
+            let rule = "With openid an ID token must repeat the nonce (OpenID Connect Core §3.1.3.7).";
+            fields.wrong(&pointer, "not_left_out", rule);
+        } else if name == "code" && ["error", "iss", "state"].contains(&wire.as_str()) {
+            fields.wrong(&pointer, "duplicate", "Another parameter of the answer has this name.");
         } else if sent.contains(&wire.as_str()) {
             fields.wrong(&pointer, "duplicate", "Another parameter has this name.");
         }

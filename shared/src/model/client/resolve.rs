@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::sets::put_in;
 use super::{Client, ClientSettings, CredentialsFrom, HeaderScheme};
 use crate::model::token_set::SecretInputs;
-use crate::model::variable::{Variable, VariableSource, Visibility};
+use crate::model::variable::{Variable, VariableKind, VariableSource, Visibility};
 use crate::protocol::dialect::{Rendered, RevocationDialect, TokenRequestDialect, TokenResponseDialect};
 use crate::protocol::template::{self, TemplateError};
 use crate::protocol::token::AuthMethod;
@@ -130,7 +130,12 @@ impl Client {
         for variable in brought {
             let choice = variable.choices.first().map(|choice| &choice.value);
             let stand_in = variable.default.as_ref().or(choice).or(variable.example.as_ref()).cloned();
-            values.entry(variable.key.clone()).or_insert_with(|| stand_in.unwrap_or_else(|| "x".to_owned()));
+            let of_kind = match variable.kind {
+                VariableKind::Url => "https://x.example",
+                VariableKind::Host => "x.example",
+                VariableKind::String | VariableKind::Integer | VariableKind::Boolean => "x",
+            };
+            values.entry(variable.key.clone()).or_insert_with(|| stand_in.unwrap_or_else(|| of_kind.to_owned()));
         }
         values
     }

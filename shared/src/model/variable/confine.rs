@@ -27,7 +27,21 @@ fn hostile(host: &str) -> impl Iterator<Item = String> {
     let labels: Vec<&str> = host.split('.').collect();
     let registered = labels.get(labels.len().saturating_sub(2)..).unwrap_or_default().join(".");
     let first = labels.first().copied().unwrap_or_default();
+    let other_end = |end: &str| {
+        let before = labels.get(..labels.len().saturating_sub(1)).unwrap_or_default().join(".");
+        format!("{before}.{end}")
+    };
+    // Where a dot stands for any character, `my.acme.com` lets `my-acme.com` in, which is another's: the dot before the
+    // registered name, which has two labels or, as in `co.uk`, three.
+    let undotted = [2, 3].into_iter().filter(|own| *own == 2 || is_second_level(&labels)).flat_map(|own| {
+        let (before, after) = labels.split_at(labels.len().saturating_sub(own));
+        let glued = |glue: &str| format!("{}{glue}{}", before.join("."), after.join("."));
+        if before.is_empty() { Vec::new() } else { vec![glued("-"), glued("x")] }
+    });
     let like = [
+        other_end("xyz"),
+        other_end("zip"),
+        other_end("evil"),
         format!("{host}.evil.example"),
         format!("{host}.evil.com"),
         format!("{first}.evil.com"),
@@ -37,7 +51,12 @@ fn hostile(host: &str) -> impl Iterator<Item = String> {
         format!("evil.example/x.{host}"),
     ];
     let others = ["evil.example", "evil.com", "a.evil.net", "evil", "localhost", "127.0.0.1"];
-    like.into_iter().chain(others.map(str::to_owned))
+    like.into_iter().chain(others.map(str::to_owned)).chain(undotted.collect::<Vec<_>>())
+}
+
+/// Whether names are registered below a second level here, as in `co.uk` and `com.au`.
+fn is_second_level(labels: &[&str]) -> bool {
+    matches!(labels, [.., second, top] if top.len() == 2 && second.len() <= 3)
 }
 
 #[cfg(test)]
@@ -65,6 +84,8 @@ mod tests {
             (r"login\.salesforce\.com.*", "login.salesforce.com", "host", false),
             (r"https://.*\.docusign\.net", "https://na3.docusign.net", "url", false),
             (r"https://[^/]*docusign\.net", "https://na3.docusign.net", "url", false),
+            (r"[a-z0-9-]+.my.salesforce.com", "acme.my.salesforce.com", "host", false),
+            (r"accounts\.zoho\.[a-z]{2,5}", "accounts.zoho.eu", "host", false),
         ] {
             let variable = json!({ "pattern": pattern, "example": example, "type": kind });
             assert_eq!(confines(variable), fits, "{pattern}");

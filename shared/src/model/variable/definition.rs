@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use http::HeaderName;
+
 use super::accept::{conform, normal_form};
 use super::{Choice, Variable, VariableKind, VariableSource, Visibility, compile};
 use crate::error::FieldError;
@@ -145,9 +147,10 @@ fn check_sets(variable: &Variable, refuse: &mut impl FnMut(&'static str, &'stati
     if first.iter().any(|key| !is_key(key) || RESERVED.contains(&key.as_str())) {
         refuse("/choices", "not_a_key", "What a choice sets has a key as variables have, and none that is reserved.");
     }
-    let too_long = |text: &String| text.len() > MAX_LABEL || text.chars().any(char::is_control);
+    let too_long =
+        |text: &String| text.len() > MAX_LABEL || text.chars().any(|c| c.is_control() || c == '{' || c == '}');
     if variable.choices.iter().flat_map(|choice| choice.sets.values()).any(too_long) {
-        refuse("/choices", "not_a_text", "What a choice sets is one line of at most 256 bytes.");
+        refuse("/choices", "not_a_text", "What a choice sets is one line of at most 256 bytes, without braces.");
     }
     if variable.secret && !first.is_empty() {
         refuse("/secret", "secret_choice", "What choices set is shown, so the choice is no secret.");
@@ -157,7 +160,17 @@ fn check_sets(variable: &Variable, refuse: &mut impl FnMut(&'static str, &'stati
 /// Where a value from outside stands.
 fn check_source(variable: &Variable, refuse: &mut impl FnMut(&'static str, &'static str, &str)) {
     let Variable { source, from, lookup, .. } = variable;
+    let header = lookup.as_ref().and_then(|lookup| lookup.header.as_ref());
+    if let Some(header) = header {
+        let is_prefix = header.prefix.bytes().all(|byte| (0x20..0x7f).contains(&byte)) && header.prefix.len() <= 64;
+        if HeaderName::from_bytes(header.name.as_bytes()).is_err() || !is_prefix {
+            refuse("/lookup/header", "not_a_header", "A header name, and a prefix of visible ASCII.");
+        }
+    }
     match from {
+        Some(place) if *source == VariableSource::Callback && place.contains('|') => {
+            refuse("/from", "not_a_place", "A parameter has one name.");
+        }
         Some(_) if !matches!(source, VariableSource::Callback | VariableSource::Token) => {
             refuse("/from", "not_used", "Only the sources `callback` and `token` have it.");
         }

@@ -25,15 +25,24 @@ impl Variable {
     /// # Errors
     /// [`Misfit`]: what is there is no value of this variable.
     pub fn read(&self, answer: &Map<String, Value>) -> Result<Option<String>, Misfit> {
-        let said = match self.source {
-            VariableSource::Callback => answer.get(self.place()).cloned(),
-            // A place may be a path; the whole answer is an object again for it.
-            _ => find(&Value::Object(answer.clone()), self.place()).cloned(),
-        };
-        match said.as_ref().and_then(scalar) {
+        match self.said_in(answer) {
             Some(text) => self.take(&text).map(Some),
             None => Ok(self.default.clone()),
         }
+    }
+
+    /// What an answer says at its place.
+    pub fn said_in(&self, answer: &Map<String, Value>) -> Option<String> {
+        match self.source {
+            VariableSource::Callback => answer.get(self.place()).and_then(scalar),
+            // A place may be a path; the whole answer is an object again for it.
+            _ => find(&Value::Object(answer.clone()), self.place()).and_then(scalar),
+        }
+    }
+
+    /// A URL where a host is wanted, cut to its host; anything else as it is.
+    pub fn cut<'v>(&self, value: &'v str) -> &'v str {
+        if self.kind == VariableKind::Host { host_of(value) } else { value }
     }
 
     /// A value from outside as it is kept, if it is one of this variable: of its kind, among its choices, of its pattern. A
@@ -42,8 +51,7 @@ impl Variable {
     /// # Errors
     /// [`Misfit`].
     pub fn take(&self, value: &str) -> Result<String, Misfit> {
-        let value = if self.kind == VariableKind::Host { host_of(value) } else { value };
-        conform(self, value).map_err(|(code, _)| Misfit { code })
+        conform(self, self.cut(value)).map_err(|(code, _)| Misfit { code })
     }
 }
 

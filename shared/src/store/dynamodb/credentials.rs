@@ -6,8 +6,21 @@ use super::refresh::Change;
 use super::*;
 
 /// The fields that people change.
-const CHANGEABLE: [&str; 9] =
-    ["account", "name", "owner", "labels", "external_id", "account_kind", "variables", "choices", "projects"];
+const CHANGEABLE: [&str; 11] = [
+    "account",
+    "account_kind",
+    "choices",
+    "external_id",
+    "former",
+    "labels",
+    "looked_up_at",
+    "name",
+    "owner",
+    "projects",
+    "variables",
+];
+/// Those that belong to one grant, which another call may have settled or replaced meanwhile.
+const OF_GRANT: [&str; 5] = ["account", "choices", "former", "looked_up_at", "variables"];
 
 /// The shard of the index of due work that a credential is in.
 pub(super) fn shard(id: &CredentialId) -> u32 {
@@ -24,14 +37,13 @@ pub(super) fn due_pk(shard: u32) -> String {
 /// its grant at the provider.
 pub(super) fn due_time(credential: &Credential) -> Option<i64> {
     match credential.status {
-        CredentialStatus::Active | CredentialStatus::RefreshFailing => credential.refresh_after,
+        CredentialStatus::Active | CredentialStatus::ChoiceRequired | CredentialStatus::RefreshFailing => {
+            credential.refresh_after
+        }
         CredentialStatus::Revoking => {
             Some(credential.refresh_after.unwrap_or_else(|| credential.created_at.timestamp_millis()))
         }
-        CredentialStatus::ChoiceRequired
-        | CredentialStatus::ReauthorizationRequired
-        | CredentialStatus::Suspended
-        | CredentialStatus::Revoked => None,
+        CredentialStatus::ReauthorizationRequired | CredentialStatus::Suspended | CredentialStatus::Revoked => None,
     }
 }
 
@@ -130,7 +142,11 @@ impl DynamoDbStore {
         // What has ended may have freed its name, and takes none any more.
         let mut condition =
             "#name = :old_name AND #owner = :old_owner AND NOT (#status IN (:revoking, :revoked))".to_owned();
-        if ["account", "choices", "variables"].iter().any(|of_grant| changed.contains(of_grant)) {
+        if changed.contains(&"choices") || changed.contains(&"variables") {
+            condition.push_str(&format!(" AND {}", self::still(&before, "variables", &mut change)));
+            condition.push_str(&format!(" AND {}", self::still(&before, "choices", &mut change)));
+        }
+        if OF_GRANT.iter().any(|of_grant| changed.contains(of_grant)) {
             // A grant that came meanwhile brought its own.
             condition.push_str(" AND #gen = :gen_before");
             change.values.insert(":gen_before".to_owned(), super::refresh::generation(old.generation));
@@ -182,5 +198,17 @@ impl DynamoDbStore {
             Some(Due { project, credential, generation })
         });
         Ok(found.collect())
+    }
+}
+
+/// The condition that a field is as it was.
+fn still(before: &Item, field: &str, change: &mut Change) -> String {
+    match before.get(field) {
+        Some(value) => {
+            let placeholder = format!(":{field}_before");
+            change.values.insert(placeholder.clone(), value.clone());
+            format!("#{field} = {placeholder}")
+        }
+        None => format!("attribute_not_exists(#{field})"),
     }
 }

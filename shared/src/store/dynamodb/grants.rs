@@ -44,7 +44,9 @@ impl DynamoDbStore {
         change.set_or_remove("at_exp", new.at_exp.map(number));
         change.set_or_remove("refresh_after", new.refresh_after.map(number));
         change.due(&base.id, due_time(new));
-        for field in ["prev", "prev_until", "lease", "intent", "backoff_until", "choices"] {
+        change
+            .set_or_remove("former", Some(&new.former).filter(|former| !former.is_empty()).map(attribute).transpose()?);
+        for field in ["prev", "prev_until", "lease", "intent", "backoff_until", "choices", "looked_up_at"] {
             change.remove(field);
         }
         // Who suspended it, ended it or gave it to another owner since it was read did not know of the new grant.

@@ -95,7 +95,12 @@ fn renamed(credential: &Credential, name: &str) -> Credential {
         account_kind: AccountKind::Integration,
         variables: BTreeMap::from([("region".to_owned(), "eu".to_owned())]),
         choices: open_choices(),
-        account: Some(Account { issuer: "https://as.example".to_owned(), subject: "7".to_owned(), label: None }),
+        account: Some(Account {
+            issuer: "https://as.example".to_owned(),
+            subject: "7".to_owned(),
+            label: None,
+            named_by_api: false,
+        }),
         ..credential.clone()
     }
 }
