@@ -334,7 +334,8 @@ pub trait Store: Send + Sync {
     /// Changes what people call it, whom it belongs to, its variables and choices, its account and whom it is shared with,
     /// and nothing else: the refresh record is left alone. `AlreadyExists`: the name is taken. `Changed`: since `old` was
     /// read it was renamed, given to another owner or ended; for a change of `projects`, shared with others; for one of
-    /// variables, choices or account, it has another generation. A repetition that finds its own change is a success.
+    /// variables, choices or account, it has another generation; for one of variables or choices, those changed. A
+    /// repetition that finds its own change is a success.
     async fn update_credential(&self, old: &Credential, new: &Credential) -> StoreResult<()>;
     /// Puts a new grant in the place of the one that `base` has, if generation and owner are still the same and it was
     /// neither suspended, unsuspended nor ended since, and completes the flow that brought it, in one step. Lease and

@@ -65,6 +65,8 @@ impl BrokenStore {
             }
             match self.flaw {
                 Flaw::UpdateForgetsOldName => old.name = found.name,
+                Flaw::UpdateForgetsOldValues => (old.variables, old.choices) = (found.variables, found.choices),
+                Flaw::UpdateForgetsGeneration => old.generation = found.generation,
                 Flaw::ShareForgetsOthers => old.projects = found.projects,
                 Flaw::UpdateBringsNamesBack if found.is_ended() => {
                     self.tamper(credential_pk(&old), "SET #status = :status", Some("active")).await?;
@@ -108,6 +110,12 @@ impl BrokenStore {
         match self.flaw {
             // A number that is at hand: there is no failure yet, so the fence is back where it began.
             Flaw::ReplaceKeepsFence => self.tamper(credential_pk(&base), "SET fence = fails", None).await?,
+            Flaw::ReplaceKeepsChoices => {
+                if let Some(found) = self.real.find_credential(&base.project, &base.id).await? {
+                    let kept = Credential { choices: base.choices.clone(), ..found.clone() };
+                    self.real.update_credential(&found, &kept).await?;
+                }
+            }
             Flaw::ReplaceRestoresName => {
                 if let Some(found) = self.real.find_credential(&base.project, &base.id).await? {
                     let restored = Credential { name: new.name.clone(), ..found.clone() };

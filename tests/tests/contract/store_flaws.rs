@@ -41,6 +41,9 @@ flaws! {
     FindForgetsProject found by a_credential_is_not_found_under_another_project, no_lease_under_another_project;
     UpdateDropsLease found by an_update_leaves_the_refresh_record_alone;
     UpdateForgetsOldName found by an_update_of_a_renamed_credential_is_refused;
+    UpdateForgetsOldValues found by values_that_changed_meanwhile_are_not_overwritten;
+    UpdateForgetsGeneration found by what_belongs_to_a_grant_is_not_changed_once_there_is_a_new_one;
+    ReplaceKeepsChoices found by a_new_grant_has_nothing_left_to_choose;
     RenameLooksFirst found by of_racing_renames_one_wins;
     UpdateBringsNamesBack found by what_has_ended_is_not_changed;
     InsertForgetsName found by a_name_is_inserted_once, of_racing_insertions_one_has_the_name;

@@ -26,6 +26,7 @@ checks!(dyn Store:
     a_credential_is_not_changed_under_another_project,
     what_belongs_to_a_grant_is_not_changed_once_there_is_a_new_one,
     a_new_grant_has_nothing_left_to_choose,
+    values_that_changed_meanwhile_are_not_overwritten,
 );
 
 async fn an_unknown_credential_is_not_found(store: &dyn Store) -> Held {
@@ -165,9 +166,9 @@ async fn a_rename_to_a_taken_name_is_refused(store: &dyn Store) -> Held {
 
 async fn an_update_of_a_renamed_credential_is_refused(store: &dyn Store) -> Held {
     let old = credential(store).await?;
-    let new = renamed(&old, "Renamed");
+    let new = Credential { name: "Renamed".to_owned(), ..old.clone() };
     store.update_credential(&old, &new).await?;
-    let late = renamed(&old, "Late");
+    let late = Credential { name: "Late".to_owned(), ..old.clone() };
     ensure_eq!(store.update_credential(&old, &late).await, Err(StoreError::Changed), "the late rename");
     ensure!(!name_is_taken(store, &late).await?, "the name of the late rename is taken");
     ensure_eq!(reread_credential(store, &old).await?, new, "the credential");
@@ -218,5 +219,20 @@ async fn a_new_grant_has_nothing_left_to_choose(store: &dyn Store) -> Held {
     let replaced = store.replace_grant(None, &waiting, &fixtures::replacement(&waiting), start()).await?;
     ensure_eq!(replaced, Replacement::Done, "the replacement");
     ensure_eq!(reread_credential(store, &old).await?.choices, BTreeMap::new(), "what is left to choose");
+    Ok(())
+}
+
+async fn values_that_changed_meanwhile_are_not_overwritten(store: &dyn Store) -> Held {
+    let old = credential(store).await?;
+    let chosen = Credential { variables: BTreeMap::from([("tenant".to_owned(), "t1".to_owned())]), ..old.clone() };
+    store.update_credential(&old, &chosen).await?;
+    // A slow look-up that began before the choice.
+    for late in [
+        Credential { choices: open_choices(), ..old.clone() },
+        Credential { variables: BTreeMap::from([("tenant".to_owned(), "t2".to_owned())]), ..old.clone() },
+    ] {
+        ensure_eq!(store.update_credential(&old, &late).await, Err(StoreError::Changed), "a late change of values");
+        ensure_eq!(reread_credential(store, &old).await?, chosen, "the credential");
+    }
     Ok(())
 }
