@@ -13,6 +13,7 @@ use crate::model::credential::{AccountKind, Credential};
 use crate::model::ids::ProjectId;
 use crate::model::principal::Role;
 use crate::model::variable::GivenValue;
+use crate::refresh::suspended::is_unverified;
 use crate::store::StoreError;
 
 /// The body of `PATCH /v1/credentials/{id}`: what is absent stays.
@@ -99,11 +100,15 @@ impl Broker {
         }
         if new.choices != old.choices {
             let client = self.client_of_credential(&new).await?;
-            new = self.note_account(&client, new).await;
+            new = self.note_account(&client, new, false).await;
         }
-        match suspended {
-            Some(suspended) => self.set_suspended(caller, new, suspended).await,
-            None => Ok(new),
+        let Some(suspended) = suspended else { return Ok(new) };
+        let unverified = is_unverified(&new);
+        let now = self.set_suspended(caller, new, suspended).await?;
+        // Its owner accepts whose account it is: the next consent is compared with that one.
+        match unverified && !is_unverified(&now) && now.client.is_some() {
+            true => Ok(self.note_account(&*self.client_of_credential(&now).await?, now, true).await),
+            false => Ok(now),
         }
     }
 

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::Broker;
 use super::register_client::{NewClient, parse_client};
-use crate::catalogue::{Provider, is_fact};
+use crate::catalogue::{Provider, is_wire_fact};
 use crate::error::{Error, Result};
 use crate::model::client::{ClientSettings, GrantType};
 use crate::protocol::merge_patch::merge;
@@ -34,8 +34,8 @@ impl Broker {
     /// [`Error::Invalid`].
     pub(super) fn patched(&self, old: &ClientSettings, mut patch: Value) -> Result<Value> {
         // Who sends back what was read does not ask for the entry's facts anew.
-        let same = patch.get("provider").and_then(Value::as_str) == old.provider.as_deref();
-        if let Some(patch) = patch.as_object_mut().filter(|patch| same && patch.keys().any(|name| is_fact(name))) {
+        let same = old.provider.is_some() && patch.get("provider").and_then(Value::as_str) == old.provider.as_deref();
+        if let Some(patch) = patch.as_object_mut().filter(|patch| same && patch.keys().any(|name| is_wire_fact(name))) {
             patch.remove("provider");
         }
         let mut merged = match self.take_provider(&mut patch)? {

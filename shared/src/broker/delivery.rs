@@ -163,7 +163,8 @@ impl<'a> Api<'a> {
         // What an answer said counts as far as it is a value of its variable.
         let said = || match variable {
             Some(variable) if variable.source.is_outside() => variable.read(&self.extra).ok()?,
-            _ => told(&self.extra, key),
+            Some(_) => None,
+            None => told(&self.extra, key),
         };
         given.or_else(own_id).or_else(said).or_else(|| variable?.default.clone())
     }

@@ -203,7 +203,7 @@ impl Broker {
         // The tokens are durable: what is not found now is looked up at the next read.
         let settled = self.settle_quietly(client, stored, begun).await;
         Ok(match begun.elapsed() < SETTLE_WITHIN {
-            true => self.note_account(client, settled).await,
+            true => self.note_account(client, settled, false).await,
             false => settled,
         })
     }

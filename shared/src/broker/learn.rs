@@ -28,6 +28,18 @@ impl Broker {
         access_token: &Secret<String>,
         extra: &Map<String, Value>,
     ) -> Option<Account> {
+        // What is asked twice has the time of one.
+        let asked = self.ask_whose(client, resolved, inputs, (access_token, extra));
+        tokio::time::timeout(Limits::LOOKUP.total, asked).await.ok().flatten()
+    }
+
+    async fn ask_whose(
+        &self,
+        client: &Client,
+        resolved: &Resolved,
+        inputs: &Inputs,
+        (access_token, extra): (&Secret<String>, &Map<String, Value>),
+    ) -> Option<Account> {
         let test = client.settings.test_request.as_ref();
         let by_api = match test.and_then(|test| Some((test, test.account.as_deref()?))) {
             Some((test, place)) => self.ask_api_account(client, inputs, (access_token, extra), test, place).await,
@@ -73,18 +85,25 @@ impl Broker {
         Some((text(place)?, test.label.as_deref().and_then(text)))
     }
 
-    /// Notes whose account a credential is, where that could not be asked before its account was looked up or chosen. Best
-    /// effort, as [`Broker::ask_account`].
-    pub(crate) async fn note_account(&self, client: &Client, credential: Credential) -> Credential {
+    /// Notes whose account a credential is, where that could not be asked before its account was looked up or chosen, or
+    /// where its owner has accepted another one (`anew`). Best effort, as [`Broker::ask_account`].
+    pub(crate) async fn note_account(&self, client: &Client, credential: Credential, anew: bool) -> Credential {
         let asked = client.settings.test_request.as_ref().is_some_and(|test| test.account.is_some());
         let is_of_person = credential.grant != GrantType::ClientCredentials;
-        if credential.account.is_some() || !asked || !is_of_person || credential.status != CredentialStatus::Active {
+        if (credential.account.is_some() && !anew)
+            || !asked
+            || !is_of_person
+            || credential.status != CredentialStatus::Active
+        {
             return credential;
         }
         let Ok(tokens) = self.open_tokens(&credential).await else { return credential };
         let Ok(resolved) = client.resolve(&credential.variables, &tokens.inputs) else { return credential };
         let inputs = Inputs { shown: credential.variables.clone(), secret: tokens.inputs.clone() };
         let account = self.ask_account(client, &resolved, &inputs, &tokens.access_token, &tokens.extra).await;
+        if account.is_none() || account == credential.account {
+            return credential;
+        }
         let new = Credential { account, ..credential.clone() };
         match self.store().update_credential(&credential, &new).await {
             Ok(()) => new,

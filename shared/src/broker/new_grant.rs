@@ -4,7 +4,7 @@ use serde_json::{Map, Value};
 
 use super::Broker;
 use super::inputs::Inputs;
-use super::settle::found_of;
+use super::settle::accepted_of;
 use crate::clock::Timestamp;
 use crate::error::Result;
 use crate::model::client::{Client, GrantType};
@@ -161,10 +161,8 @@ impl NewGrant<'_> {
             },
             false => new,
         };
-        let mut former = base.former.clone();
-        former.extend(found_of(self.client, &base.variables));
         Credential {
-            former,
+            former: accepted_of(self.client, base),
             labels: base.labels.clone(),
             external_id: base.external_id.clone(),
             projects: base.projects.clone(),

@@ -101,10 +101,6 @@ impl Broker {
         let mut new = NewGrant { inputs: new.inputs.clone(), ..new.clone() };
         if let Some(known) = base.account.as_ref().filter(|_| !flow.allow_account_change) {
             match new.account.as_ref().map(|brought| brought.is_same(known)) {
-                // The authorization response named another company of the same person, say.
-                Some(Some(true)) if names_another(new.client, base, &new.inputs.shown) => {
-                    new.aside = Some(ACCOUNT_UNVERIFIED);
-                }
                 Some(Some(true)) => {}
                 Some(Some(false)) => {
                     tracing::warn!(credential = %base.id, flow = %flow.id, security = true, "another account was brought");
@@ -113,6 +109,10 @@ impl Broker {
                 // The consent is not thrown away because nobody could say whose it is: its owner decides.
                 Some(None) | None => new.aside = Some(ACCOUNT_UNVERIFIED),
             }
+        }
+        // The authorization response named another company of the same person, say.
+        if !flow.allow_account_change && names_another(new.client, base, &new.inputs.shown) {
+            new.aside = Some(ACCOUNT_UNVERIFIED);
         }
         let tokens = new.tokens(answer, base.generation + 1, self.now());
         let current = Current::of(&tokens.0);

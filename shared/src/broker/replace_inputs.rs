@@ -97,7 +97,9 @@ impl Broker {
             // When the store does not answer, the tokens may be the credential's by now.
             Err(error @ Error::Dependency(_)) => return Err(error),
             Err(error) => {
-                if received.refresh_token.is_some() {
+                // Where ending one grant ends all of the account's, the credential's own would go with it.
+                let alone = client.settings.revocation_request.revokes_replaced();
+                if received.refresh_token.is_some() && alone {
                     self.end_grant_quietly(&new, received).await;
                 }
                 return Err(error);
@@ -117,7 +119,7 @@ impl Broker {
         answer: TokenAnswer,
     ) -> Result<Credential> {
         if let (Some(known), Some(brought)) = (&base.account, &new.account)
-            && known.subject != brought.subject
+            && known.is_same(brought) == Some(false)
         {
             return Err(Error::AccountMismatch);
         }

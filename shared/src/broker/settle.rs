@@ -20,6 +20,7 @@ use crate::model::token_set::TokenSet;
 use crate::model::variable::{GivenValue, Lookup, Variable, VariableSource, scalar};
 use crate::protocol::answer::denies;
 use crate::protocol::dialect::lookup::find;
+use crate::refresh::suspended::is_unverified;
 use crate::store::StoreError;
 
 /// How long after its beginning a call may still begin a look-up, which takes 4 s at most: the function's time limit must
@@ -94,16 +95,29 @@ fn missing<'c>(client: &'c Client, credential: &Credential) -> Vec<&'c Variable>
     found_later(client).filter(|variable| !credential.variables.contains_key(&variable.key)).collect()
 }
 
-/// What was looked up or chosen for a grant, to be kept in mind for the next one of the same credential.
+/// What the owner has accepted of a grant, to be kept in mind for the next one of the same credential: which account was
+/// named, looked up or chosen. A grant that nobody has accepted yet teaches nothing.
+pub(crate) fn accepted_of(client: &Client, base: &Credential) -> BTreeMap<String, String> {
+    let mut accepted = base.former.clone();
+    if !is_unverified(base) {
+        accepted.extend(found_of(client, &base.variables));
+        let named = of_source(client, VariableSource::Callback);
+        accepted.extend(named.filter_map(|one| Some((one.key.clone(), base.variables.get(&one.key)?.clone()))));
+    }
+    accepted
+}
+
+/// What was looked up or chosen.
 pub(crate) fn found_of(client: &Client, values: &BTreeMap<String, String>) -> BTreeMap<String, String> {
     let found = found_later(client).filter_map(|variable| values.get_key_value(&variable.key));
     found.map(|(key, value)| (key.clone(), value.clone())).collect()
 }
 
-/// Whether the authorization responses of two grants named different accounts.
-pub(crate) fn names_another(client: &Client, before: &Credential, values: &BTreeMap<String, String>) -> bool {
+/// Whether an authorization response names another account than the one that the owner accepted.
+pub(crate) fn names_another(client: &Client, base: &Credential, values: &BTreeMap<String, String>) -> bool {
+    let accepted = accepted_of(client, base);
     of_source(client, VariableSource::Callback).any(|variable| {
-        let before = before.variables.get(&variable.key);
+        let before = accepted.get(&variable.key);
         before.is_some() && before != values.get(&variable.key)
     })
 }
@@ -153,14 +167,12 @@ impl Broker {
         tokens: &TokenSet,
         begun: Instant,
     ) -> Result<Credential> {
-        let missing = missing(client, &credential);
-        let asked =
-            missing.iter().any(|variable| is_asked(variable) && !credential.choices.contains_key(&variable.key));
-        if !asked || credential.is_ended() {
+        let asked = to_be_asked(client, &credential);
+        if asked.is_empty() || credential.is_ended() {
             return Ok(credential);
         }
         let now = self.now();
-        let needed = missing.iter().any(|variable| variable.required);
+        let needed = asked.iter().any(|variable| variable.required) && !has_open_choice(client, &credential);
         let pause = if needed { AGAIN_NEEDED } else { AGAIN_OPTIONAL };
         let again_at = credential.looked_up_at.and_then(chrono::DateTime::from_timestamp_millis).map(|at| at + pause);
         let wait = again_at.and_then(|at| (at - now).to_std().ok());
@@ -176,9 +188,16 @@ impl Broker {
         let unfound = self.look_up(client, &mut new, tokens, begun).await;
         new.looked_up_at = unfound.is_some().then(|| now.timestamp_millis());
         let settled = self.keep_settled(&credential, new).await?;
+        // What the owner must choose goes before what could not be found.
+        let waits = has_open_choice(client, &settled);
         match unfound {
-            Some(Unfound { error, needed: true }) => Err(error),
-            Some(Unfound { error, needed: false }) => {
+            Some(Unfound { error, needed: true }) if !waits => Err(error),
+            // A refresh or another grant was stored first, and this was not.
+            None if !waits && to_be_asked(client, &settled).iter().any(|variable| variable.required) => {
+                let what = "the credential changed while it was asked about an account";
+                Err(Error::ProviderUnavailable { what, retry_after: Some(Duration::from_secs(1)) })
+            }
+            Some(Unfound { error, .. }) => {
                 tracing::info!(credential = %settled.id, %error, "a value of a grant was not found");
                 Ok(settled)
             }
@@ -230,10 +249,7 @@ impl Broker {
         begun: Instant,
     ) -> Option<Unfound> {
         let mut unfound: Option<Unfound> = None;
-        for variable in missing(client, new) {
-            if !is_asked(variable) || new.choices.contains_key(&variable.key) {
-                continue;
-            }
+        for variable in to_be_asked(client, new) {
             let found = match begun.elapsed() < ASK_WITHIN {
                 true => self.look_up_one(client, new, tokens, variable).await,
                 false => {
@@ -335,6 +351,8 @@ impl Broker {
         given: &mut BTreeMap<String, GivenValue>,
     ) -> Result<Credential> {
         let mut new = old.clone();
+        // A list for a variable that the client has no more is nobody's to choose from.
+        new.choices.retain(|key, _| of_source(client, VariableSource::Choice).any(|variable| variable.key == *key));
         let mut fields = Fields::default();
         for variable in of_source(client, VariableSource::Choice) {
             let Some(value) = given.remove(&variable.key) else { continue };
@@ -374,9 +392,11 @@ impl Broker {
     }
 }
 
-/// Whether a variable has a look-up of its own; others come with an item of somebody else's list.
-fn is_asked(variable: &Variable) -> bool {
-    variable.lookup.as_ref().is_some_and(|lookup| lookup.url.is_some())
+/// The missing variables that have a look-up of their own and no list yet; others come with an item of somebody else's.
+fn to_be_asked<'c>(client: &'c Client, credential: &Credential) -> Vec<&'c Variable> {
+    let has_url = |variable: &Variable| variable.lookup.as_ref().is_some_and(|lookup| lookup.url.is_some());
+    let asked = |variable: &&Variable| has_url(variable) && !credential.choices.contains_key(&variable.key);
+    missing(client, credential).into_iter().filter(asked).collect()
 }
 
 /// The variables that come with an item of this one's list.

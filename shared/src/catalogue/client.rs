@@ -28,6 +28,11 @@ const OPEN: [&str; 14] = [
 /// What is the client's own choice, whatever the entry says.
 const CHOSEN: [&str; 3] = ["grant_types", "scopes", "values"];
 
+/// Whether a field of a client is a fact of its provider, and no choice of the client's own.
+pub fn is_wire_fact(name: &str) -> bool {
+    FACTS.contains(&name) && !CHOSEN.contains(&name)
+}
+
 /// Why a client cannot have the grants that it names.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum GrantRefusal {

@@ -27,10 +27,10 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
-pub use self::client::GrantRefusal;
+pub use self::client::{GrantRefusal, is_wire_fact};
 pub use self::methods::{Entered, Giver, Method};
 pub use self::overlay::{OverlayError, is_id};
-pub use self::provider::{About, Confidence, Provider, is_fact};
+pub use self::provider::{About, Confidence, Provider};
 pub use self::quirks::Quirk;
 use crate::error::{Error, Result};
 

@@ -44,11 +44,6 @@ pub(super) const FACTS: [&str; 29] = [
     "variables",
 ];
 
-/// Whether a field of a client is one that entries have.
-pub fn is_fact(name: &str) -> bool {
-    FACTS.contains(&name)
-}
-
 /// How sure the two URLs of an entry are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]

@@ -2,7 +2,7 @@
 
 use super::commit::{SCOPE_EXCEEDED, UNUSABLE_TOKEN_TYPE};
 use crate::error::{Aside, Error};
-use crate::model::credential::Credential;
+use crate::model::credential::{Credential, CredentialStatus};
 use crate::protocol::scope;
 
 /// The `status_reason` of a credential that its owner switched off.
@@ -12,6 +12,13 @@ pub(crate) const BY_SUPERUSER: &str = "suspended_by_superuser";
 
 /// The `status_reason` of a credential whose new consent may have been given with another account.
 pub(crate) const ACCOUNT_UNVERIFIED: &str = "account_unverified";
+
+/// Whether its grant may be of another account than the one before, and nobody has accepted it yet.
+pub(crate) fn is_unverified(credential: &Credential) -> bool {
+    let suspended = credential.status == CredentialStatus::Suspended;
+    let reason = credential.status_reason.as_deref().unwrap_or_default();
+    suspended && reason.split(':').any(|reason| reason == ACCOUNT_UNVERIFIED)
+}
 
 /// What a caller is told who wants a token of a suspended credential.
 pub(crate) fn suspended(credential: &Credential) -> Error {

@@ -324,5 +324,13 @@ async fn an_authorization_response_that_names_another_account_puts_the_new_grant
         (&json!("suspended"), &json!("account_unverified")),
         "the same person in another company: {again}"
     );
+    // A second try is no acceptance; the owner's word is.
+    let again = world.connect(json!({ "clients": null, "credential": id })).await?;
+    assert_eq!(again["status_reason"], json!("account_unverified"), "{again}");
+    let platform = world.platform().acting_for("ada");
+    let accepted = platform.patch(&format!("/v1/credentials/{id}"), json!({ "suspended": false })).await?;
+    assert_eq!(accepted.body["status"], json!("active"), "{}", accepted.body);
+    let again = world.connect(json!({ "clients": null, "credential": id })).await?;
+    assert_eq!((&again["status"], &again["variables"]["realm"]), (&json!("active"), &json!("2")), "{again}");
     Ok(())
 }
