@@ -6,6 +6,8 @@ use std::time::Duration;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use zeroize::Zeroizing;
 
+use crate::protocol::headers::OF_THE_CONNECTION;
+
 /// How much may come back, and how long all of it may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
@@ -72,22 +74,8 @@ impl OutboundRequest {
     /// A caller's `Host` or `Transfer-Encoding` could make the other side see another request than the one checked here,
     /// and nothing here undoes a compression that `Accept-Encoding` asks for.
     pub(super) fn end_to_end_headers(&self) -> HeaderMap {
-        const NOT_THE_CALLERS: [&str; 12] = [
-            "accept-encoding",
-            "connection",
-            "content-length",
-            "expect",
-            "host",
-            "keep-alive",
-            "proxy-authorization",
-            "proxy-connection",
-            "te",
-            "trailer",
-            "transfer-encoding",
-            "upgrade",
-        ];
         let mut headers = self.headers.clone();
-        for name in NOT_THE_CALLERS {
+        for name in OF_THE_CONNECTION.into_iter().chain(["accept-encoding"]) {
             headers.remove(name);
         }
         headers

@@ -6,6 +6,7 @@ pub mod authorization;
 pub mod dialect;
 pub mod discovery;
 pub mod exchange;
+pub(crate) mod headers;
 pub mod id_token;
 pub mod introspection;
 pub mod merge_patch;

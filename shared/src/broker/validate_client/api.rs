@@ -9,6 +9,7 @@ use super::endpoints::{Known, declared, unusable, unusable_in_url};
 use crate::broker::fields::{Fields, escape};
 use crate::model::client::{ClientSettings, TestRequest};
 use crate::protocol::dialect::lookup::{condition, is_place};
+use crate::protocol::headers::is_settable;
 use crate::protocol::template;
 
 /// The most entries of a map, and the longest value in one (bytes).
@@ -17,22 +18,6 @@ const MAX_VALUE: usize = 4096;
 /// The longest name of a parameter, and the longest body (bytes).
 const MAX_NAME: usize = 128;
 const MAX_BODY: usize = 16 * 1024;
-
-/// Headers that belong to the connection or to the session of somebody else.
-const NOT_SETTABLE: [&str; 12] = [
-    "connection",
-    "content-length",
-    "cookie",
-    "expect",
-    "host",
-    "keep-alive",
-    "proxy-authorization",
-    "proxy-connection",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-];
 
 pub(super) fn check(fields: &mut Fields, settings: &ClientSettings) {
     header(fields, settings);
@@ -61,7 +46,7 @@ fn headers(fields: &mut Fields, settings: &ClientSettings, at: &str, headers: &B
         let is_tokens = name.eq_ignore_ascii_case(&settings.header.name);
         match HeaderName::from_bytes(name.as_bytes()) {
             Err(_) => fields.wrong(&pointer, "not_a_header", "A header name like X-Account-Id (RFC 9110 §5.1)."),
-            Ok(name) if is_tokens || NOT_SETTABLE.contains(&name.as_str()) => {
+            Ok(name) if is_tokens || !is_settable(name.as_str()) => {
                 let rule = "This header cannot be set here; `header` carries the token.";
                 fields.wrong(&pointer, "reserved_header", rule);
             }

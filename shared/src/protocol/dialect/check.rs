@@ -12,6 +12,7 @@ use super::{
     BodyTemplate, RESERVED, RevocationDialect, RevocationMethod, TokenMethod, TokenRequestDialect,
     TokenResponseDialect, is_standard,
 };
+use crate::protocol::headers::is_settable;
 
 /// What is wrong: where (a JSON Pointer below the dialect's own field), a stable code, and a sentence.
 pub type Finding = (String, &'static str, String);
@@ -23,23 +24,8 @@ const MAX_NAME: usize = 128;
 const MAX_VALUE: usize = 4096;
 const MAX_TEXT: usize = 16 * 1024;
 
-/// Headers that belong to the connection, or that other fields set.
-const NOT_SETTABLE: [&str; 14] = [
-    "accept-encoding",
-    "connection",
-    "content-length",
-    "content-type",
-    "cookie",
-    "expect",
-    "host",
-    "keep-alive",
-    "proxy-authorization",
-    "proxy-connection",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-];
+/// Headers that `content_type` sets, and one that would make an answer unreadable.
+const OF_THE_BODY: [&str; 2] = ["accept-encoding", "content-type"];
 
 /// Reserved parameters that an extra one may stand for once `names` has renamed or left them out.
 const FREE_WHEN_RENAMED: [&str; 3] = ["client_id", "grant_type", "redirect_uri"];
@@ -237,7 +223,7 @@ impl Checks<'_> {
             let at = below("/headers", name);
             match HeaderName::from_bytes(name.as_bytes()) {
                 Err(_) => self.wrong(&at, "not_a_header", "This is not the name of a header."),
-                Ok(name) if NOT_SETTABLE.contains(&name.as_str()) => {
+                Ok(name) if !is_settable(name.as_str()) || OF_THE_BODY.contains(&name.as_str()) => {
                     self.wrong(&at, "reserved_header", "This header cannot be set here.");
                 }
                 Ok(_) => {}
