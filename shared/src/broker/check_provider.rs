@@ -1,7 +1,7 @@
 //! What an entry of the catalogue may say: what a client may say, with the entry's own examples as values, and what makes
 //! it fit for a list. The embedded entries pass it in a test, those of an operator's directory at start.
 
-use super::fields::{Fields, escape};
+use super::fields::Fields;
 use super::validate_client::check_settings;
 use crate::catalogue::{CATEGORIES, Provider, is_id};
 use crate::error::Result;
@@ -113,37 +113,20 @@ fn accepts(variable: &Variable, value: &str) -> std::result::Result<(), String> 
     wrong.map_or(Ok(()), |wrong| Err(wrong.into_iter().map(|(.., detail)| detail).collect()))
 }
 
-/// A value from outside that names a host to which a token or secret goes is one of some choices, or has a pattern that
-/// only hosts of the provider match (SECURITY.md 25).
+/// An entry is for everybody, so not even the token answer names any host of the API (SECURITY.md 25). The hosts of the
+/// other URLs are judged for every client alike.
 fn outside_hosts(fields: &mut Fields, settings: &ClientSettings) {
-    let outside = |variable: &&Variable| variable.source.is_outside();
-    for variable in settings.variables.iter().filter(outside) {
-        let names = |key: &str| key == variable.key;
-        for (pointer, url) in urls(settings) {
-            let open =
-                template::url_placeholders(url).is_ok() && template::host_binding(url, &names) == HostBinding::Open;
-            if open && !variable.confines_host() {
-                let rule = format!(
-                    "The host is whatever {:?} says, and the provider's answer says it: give the variable choices, or a \
-                     pattern that only hosts of the provider match.",
-                    variable.key
-                );
-                fields.wrong(&format!("/{}", escape(pointer)), "host_not_fixed", rule);
-            }
+    let url = settings.api_base_url.as_deref().filter(|url| template::url_placeholders(url).is_ok());
+    let Some(url) = url else { return };
+    let open = |variable: &&Variable| variable.source.is_outside() && !variable.confines_host();
+    for variable in settings.variables.iter().filter(open) {
+        if template::host_binding(url, &|key| key == variable.key) == HostBinding::Open {
+            let rule = format!(
+                "The host is whatever {:?} says, and the provider's answer says it: give the variable choices, or a \
+                 pattern that only hosts of the provider match.",
+                variable.key
+            );
+            fields.wrong("/api_base_url", "host_not_fixed", rule);
         }
     }
-}
-
-/// The URLs to which a token or a secret goes.
-fn urls(settings: &ClientSettings) -> impl Iterator<Item = (&'static str, &str)> {
-    let refresh = settings.refresh_request.as_ref().and_then(|request| request.url.as_ref());
-    let urls = [
-        ("token_endpoint", settings.token_endpoint.as_ref()),
-        ("refresh_request", refresh),
-        ("revocation_endpoint", settings.revocation_endpoint.as_ref()),
-        ("introspection_endpoint", settings.introspection_endpoint.as_ref()),
-        ("userinfo_endpoint", settings.userinfo_endpoint.as_ref()),
-        ("api_base_url", settings.api_base_url.as_ref()),
-    ];
-    urls.into_iter().filter_map(|(pointer, url)| Some((pointer, url?.as_str())))
 }

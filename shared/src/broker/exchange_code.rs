@@ -5,12 +5,12 @@ use jsonwebtoken::jwk::JwkSet;
 use tokio::time::Instant;
 
 use super::Broker;
+use super::answered::{found_of, take_callback};
 use super::complete_flow::problem_of;
 use super::inputs::Inputs;
 use super::new_grant::{NewGrant, only_tokens};
 use super::reauthorize::flow_lost;
 use super::receive_callback::Parked;
-use super::settle::{found_of, take_callback};
 use crate::error::{Error, Result};
 use crate::model::client::{Client, GrantType, Resolved};
 use crate::model::credential::{Account, Credential};

@@ -2,6 +2,7 @@
 
 pub mod access;
 mod addresses;
+mod answered;
 mod api_request;
 pub mod browse_providers;
 mod cache;

@@ -3,8 +3,8 @@
 use serde_json::{Map, Value};
 
 use super::Broker;
+use super::answered::accepted_of;
 use super::inputs::Inputs;
-use super::settle::accepted_of;
 use crate::clock::Timestamp;
 use crate::error::Result;
 use crate::model::client::{Client, GrantType};

@@ -3,10 +3,10 @@
 use serde_json::Map;
 
 use super::Broker;
+use super::answered::names_another;
 use super::inputs::{Inputs, implicit};
 use super::new_grant::NewGrant;
 use super::offer_clients::is_kept;
-use super::settle::names_another;
 use crate::error::{Error, Result};
 use crate::model::client::Client;
 use crate::model::credential::{Credential, Schedule};

@@ -6,6 +6,7 @@ use anyhow::{Context as _, ensure};
 use chrono::{DateTime, Duration, Utc};
 use grantkeeper::clock::Clock as _;
 use grantkeeper::model::client::{CredentialsFrom, GrantType, RefreshKind};
+use grantkeeper::protocol::merge_patch::merge;
 use grantkeeper::protocol::token::AuthMethod;
 use grantkeeper_sandbox::{Endpoint, Pose, PoseSettings};
 use grantkeeper_tests::world::RETURN_URL;
@@ -65,8 +66,8 @@ fn pose(world: &World, case: &Case, values: &Values) -> anyhow::Result<(String, 
     let public = settings.auth_method() == AuthMethod::None;
     let is_long = settings.refresh.default_lifetime.is_some_and(|seconds| i64::from(seconds) > LONGEST);
     let mut entry = case.entry.clone();
-    merge(&mut entry, &case.own);
-    merge(&mut entry, &case.server);
+    merge(&mut entry, case.own.clone());
+    merge(&mut entry, case.server.clone());
     let pose = world.sandbox().pose(PoseSettings {
         entry,
         client_id: CLIENT_ID.to_owned(),
@@ -94,40 +95,24 @@ async fn register(
     });
     let settings = &case.settings;
     match mutation {
-        None => merge(&mut body, &json!({ "provider": case.id })),
+        None => merge(&mut body, json!({ "provider": case.id })),
         Some(mutation) => {
             let mut facts = case.entry.clone();
-            merge(&mut facts, &json!({ "name": case.id }));
-            merge(&mut facts, mutation);
-            merge(&mut facts, &body);
+            merge(&mut facts, json!({ "name": case.id }));
+            merge(&mut facts, mutation.clone());
+            merge(&mut facts, body);
             body = facts;
         }
     }
-    merge(&mut body, &case.own);
+    merge(&mut body, case.own.clone());
     if settings.credentials_from == CredentialsFrom::Client {
         let secret = (settings.auth_method() != AuthMethod::None).then_some(SECRET);
-        merge(&mut body, &json!({ "client_id": CLIENT_ID, "client_secret": secret }));
+        merge(&mut body, json!({ "client_id": CLIENT_ID, "client_secret": secret }));
     }
     let answer = world.superuser().post("/v1/clients", body).await?;
     ensure!(answer.status == StatusCode::CREATED, "POST /v1/clients: {} {}", answer.status, answer.body);
     ensure!(answer.text("/status") == "active", "the client is no active one: {}", answer.body);
     Ok(answer.text("/id"))
-}
-
-/// RFC 7396.
-fn merge(target: &mut Value, patch: &Value) {
-    let Value::Object(patch) = patch else { return target.clone_from(patch) };
-    if !target.is_object() {
-        *target = json!({});
-    }
-    let Value::Object(target) = target else { return };
-    for (name, value) in patch {
-        if value.is_null() {
-            target.remove(name);
-        } else {
-            merge(target.entry(name.clone()).or_insert(Value::Null), value);
-        }
-    }
 }
 
 impl Journey<'_> {
