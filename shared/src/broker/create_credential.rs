@@ -23,7 +23,6 @@ use crate::model::variable::GivenValue;
 use crate::refresh::persist;
 use crate::secret::Secret;
 use crate::store::StoreError;
-use crate::vault::Place;
 
 /// The body of `POST /v1/credentials`. It has one of three forms: with `kind: raw` a JSON document is stored, with
 /// `import` tokens are, and otherwise `grant_type` says how a token is fetched.
@@ -266,7 +265,7 @@ impl Broker {
         let added = added.await?;
         if !added {
             // Nothing points at it, so nobody could ever read it; it goes all the same.
-            let place = Place::new(credential.project.as_str(), credential.id.as_str());
+            let place = credential.place(credential.generation);
             if let Err(error) = self.vault().delete(&place).await {
                 tracing::warn!(credential = %credential.id, %error, "a secret that nothing names was not deleted");
             }

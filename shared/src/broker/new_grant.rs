@@ -192,7 +192,10 @@ impl Broker {
         (tokens, schedule): (TokenSet, Schedule),
     ) -> Result<Staged> {
         let attempt = uuid::Uuid::new_v4().to_string();
-        let (place, document) = (Place::new(project.as_str(), id.as_str()), tokens.to_document());
+        let (place, document) = (
+            Place::new(project.as_str(), id.as_str()).bound(tokens.generation, tokens.bound_origin.as_str()),
+            tokens.to_document(),
+        );
         let pointer = persist(|| self.vault().stage(&place, &attempt, &document)).await?;
         Ok(Staged { tokens, schedule, pointer, attempt })
     }

@@ -49,7 +49,7 @@ impl Broker {
         self.check_name(&head).await?;
 
         let (id, now, attempt) = (CredentialId::generate(), self.now(), uuid::Uuid::new_v4().to_string());
-        let (place, document) = (Place::new(head.project.as_str(), id.as_str()), value.to_document());
+        let (place, document) = (Place::new(head.project.as_str(), id.as_str()).bound(1, ""), value.to_document());
         let cur = persist(|| self.vault().stage(&place, &attempt, &document)).await?;
         let Head { project, name, owner, projects, labels, external_id } = head;
         let credential = Credential {
@@ -111,7 +111,7 @@ impl Broker {
     /// # Errors
     /// When the vault does not answer.
     pub(crate) async fn open_raw(&self, credential: &Credential, prefetched: Prefetched) -> Result<RawValue> {
-        let place = Place::new(credential.project.as_str(), credential.id.as_str());
+        let place = credential.place(credential.generation);
         let document = self.vault().open(&place, &credential.cur, prefetched).await?;
         RawValue::from_document(&document).ok_or(Error::Internal("a raw value cannot be read"))
     }
@@ -150,7 +150,7 @@ impl Broker {
             let value = value.accept().map_err(Error::Invalid)?;
             self.check_write_floor(&base)?;
             let attempt = uuid::Uuid::new_v4().to_string();
-            let (place, document) = (Place::new(base.project.as_str(), base.id.as_str()), value.to_document());
+            let (place, document) = (base.place(base.generation + 1), value.to_document());
             let cur = persist(|| self.vault().stage(&place, &attempt, &document)).await?;
             let floor = self.vault().write_floor();
             let new = Credential {

@@ -129,7 +129,7 @@ impl Broker {
             },
             Need::Nothing => return Err(self.dead(&credential).await),
         };
-        let place = Place::new(credential.project.as_str(), credential.id.as_str());
+        let place = credential.place(credential.generation);
         let document = self.vault().open(&place, &credential.cur, prefetched).await?;
         let tokens = TokenSet::from_document(&document);
         let mut tokens = tokens.ok_or(Error::Internal("a token set cannot be read"))?;

@@ -19,7 +19,7 @@ use crate::refresh::persist;
 use crate::refresh::suspended::ACCOUNT_UNVERIFIED;
 use crate::secret::Secret;
 use crate::store::Replacement;
-use crate::vault::{Place, Prefetched};
+use crate::vault::Prefetched;
 
 /// How often a replacement is tried while refreshes of the old grant are committed in between.
 const ROUNDS: u32 = 5;
@@ -48,7 +48,7 @@ impl Broker {
     /// # Errors
     /// When the vault does not answer.
     pub(crate) async fn open_tokens(&self, credential: &Credential) -> Result<TokenSet> {
-        let place = Place::new(credential.project.as_str(), credential.id.as_str());
+        let place = credential.place(credential.generation);
         let document = self.vault().open(&place, &credential.cur, Prefetched::Nothing).await?;
         TokenSet::from_document(&document).ok_or(Error::Internal("a token set cannot be read"))
     }
@@ -138,9 +138,10 @@ impl Broker {
         if !new.client.settings.revocation_request.revokes_replaced() {
             return;
         }
-        let place = Place::new(replaced.project.as_str(), replaced.id.as_str());
-        let orphan = replaced.intent.as_ref().map(|intent| intent.attempt.as_str());
-        for pointer in [Some(replaced.cur.as_str()), orphan].into_iter().flatten() {
+        let orphan = replaced.intent.as_ref().map(|intent| (intent.attempt.as_str(), replaced.generation + 1));
+        for (pointer, generation) in [Some((replaced.cur.as_str(), replaced.generation)), orphan].into_iter().flatten()
+        {
+            let place = replaced.place(generation);
             let Ok(document) = self.vault().open(&place, pointer, Prefetched::Nothing).await else { continue };
             let Some(old) = TokenSet::from_document(&document) else { continue };
             // Where a server gives the same token again, the new grant is the old one.

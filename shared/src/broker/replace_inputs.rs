@@ -19,7 +19,6 @@ use crate::refresh::ask::bound_elsewhere;
 use crate::refresh::{FUNCTION_TIMEOUT_SECONDS, persist};
 use crate::secret::Secret;
 use crate::store::{AcquireRefresh, Attempted, CommitRefresh, ReleaseRefresh};
-use crate::vault::Place;
 
 impl Broker {
     /// Puts new inputs over those of a grant that needs no consent, if a token can be fetched with them.
@@ -166,7 +165,7 @@ impl Broker {
         };
         old.inputs = inputs.secret;
         old.generation = held.generation + 1;
-        let place = Place::new(held.project.as_str(), held.id.as_str());
+        let place = held.place(held.generation + 1);
         let document = old.to_document();
         let cur = match persist(|| self.vault().stage(&place, &acquire.attempt, &document)).await {
             Ok(cur) => cur,

@@ -8,6 +8,7 @@ use utoipa::ToSchema;
 
 use super::client::GrantType;
 use super::ids::{ClientId, CredentialId, ProjectId};
+use super::place::Place;
 use crate::clock::Timestamp;
 
 /// Where a credential stands.
@@ -343,6 +344,11 @@ impl Credential {
             CredentialStatus::Suspended => Some(reason.split_once(':').map_or(reason, |(reason, _)| reason)),
             _ => Some(reason),
         }
+    }
+
+    /// Where the vault has a generation of its token set or raw value.
+    pub fn place(&self, generation: u64) -> Place {
+        Place::new(self.project.as_str(), self.id.as_str()).bound(generation, self.bound_origin.as_str())
     }
 
     /// Whether programs of this project may read its token.

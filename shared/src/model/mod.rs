@@ -6,6 +6,7 @@ pub mod credential;
 pub mod flow;
 pub mod forecast;
 pub mod ids;
+pub mod place;
 pub mod principal;
 pub mod project;
 pub mod raw_value;

@@ -5,7 +5,6 @@ use crate::error::Result;
 use crate::model::credential::{Credential, CredentialStatus};
 use crate::model::ids::CredentialId;
 use crate::model::token_set::TokenSet;
-use crate::vault::Place;
 
 impl Engine {
     /// Keeps a grant apart, `like` the credential that it was meant for, to be ended at the provider. Durable once this
@@ -17,7 +16,8 @@ impl Engine {
         let (id, now) = (CredentialId::generate(), self.clock.now());
         let attempt = uuid::Uuid::new_v4().to_string();
         tokens.generation = 1;
-        let (place, document) = (Place::new(like.project.as_str(), id.as_str()), tokens.to_document());
+        let place = Credential { id: id.clone(), ..like.clone() }.place(1);
+        let document = tokens.to_document();
         let pointer = persist(|| self.vault.stage(&place, &attempt, &document)).await?;
         let apart = Credential {
             name: id.to_string(),

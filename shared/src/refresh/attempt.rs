@@ -14,7 +14,7 @@ use crate::model::token_set::TokenSet;
 use crate::protocol::advice;
 use crate::secret::Secret;
 use crate::store::{AcquireRefresh, Attempted};
-use crate::vault::{Place, Prefetched};
+use crate::vault::Prefetched;
 
 /// What must be left of the lease right before the request is sent: 10 s for the provider, 5 s for the commit.
 const NEEDED_TO_SEND: Duration = Duration::seconds(15);
@@ -206,7 +206,7 @@ impl Engine {
 
     /// What the request and the commit need: after the provider answered, only our own writes may remain.
     async fn obtain(&self, client: &Client, credential: &Credential) -> Result<Obtained> {
-        let place = Place::new(credential.project.as_str(), credential.id.as_str());
+        let place = credential.place(credential.generation);
         let document = self.vault.open(&place, &credential.cur, Prefetched::Nothing).await?;
         let tokens = TokenSet::from_document(&document).ok_or(Error::Internal("a token set cannot be read"))?;
         let renewal = Renewal::of(credential, &tokens)?;

@@ -13,7 +13,7 @@ use crate::protocol::scope;
 use crate::protocol::token::TokenAnswer;
 use crate::store::{AcquireRefresh, Attempted, CommitRefresh, ReleaseRefresh};
 use crate::telemetry;
-use crate::vault::{Place, Prefetched};
+use crate::vault::Prefetched;
 
 /// The first backoff; it doubles with each failure in a row up to [`MAX_BACKOFF`].
 const FIRST_BACKOFF: Duration = Duration::seconds(5);
@@ -123,7 +123,7 @@ impl Engine {
         tokens.keep(&obtained.tokens);
         tokens.forget_password();
 
-        let place = Place::new(held.project.as_str(), held.id.as_str());
+        let place = held.place(held.generation + 1);
         let document = tokens.to_document();
         let cur = persist(|| self.vault.stage(&place, &acquire.attempt, &document)).await?;
         let staged = Staged { pointer: cur, scopes: tokens.scopes, schedule, usable };
@@ -204,7 +204,7 @@ impl Engine {
 
     /// The grant was replaced while its last refresh was under way: nobody else knows of the tokens that this brought.
     async fn end_late(&self, held: &Credential, staged: &str) {
-        let place = Place::new(held.project.as_str(), held.id.as_str());
+        let place = held.place(held.generation + 1);
         let ended = async {
             let document = self.vault.open(&place, staged, Prefetched::Nothing).await?;
             let tokens = TokenSet::from_document(&document).ok_or(Error::Internal("a token set cannot be read"))?;

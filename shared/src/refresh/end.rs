@@ -11,7 +11,7 @@ use crate::model::credential::{Credential, CredentialStatus, Evidence};
 use crate::model::token_set::TokenSet;
 use crate::store::{Attempted, StatusChange};
 use crate::telemetry;
-use crate::vault::{Place, Prefetched, VaultError};
+use crate::vault::{Prefetched, VaultError};
 
 /// The first pause between two tries; it doubles up to [`MAX_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::seconds(10);
@@ -71,7 +71,7 @@ impl Engine {
             }
         };
         // The proof is noted; only then do the tokens go.
-        let place = Place::new(credential.project.as_str(), credential.id.as_str());
+        let place = credential.place(credential.generation);
         self.vault.delete(&place).await?;
         let change = StatusChange {
             status: CredentialStatus::Revoked,
@@ -165,11 +165,10 @@ impl Engine {
 
     /// The committed token set, and one that a refresh brought and could not commit any more.
     async fn grants_of(&self, credential: &Credential) -> Result<Vec<TokenSet>> {
-        let place = Place::new(credential.project.as_str(), credential.id.as_str());
-        let orphan = credential.intent.as_ref().map(|intent| intent.attempt.as_str());
+        let orphan = credential.intent.as_ref().map(|intent| (intent.attempt.as_str(), credential.generation + 1));
         let mut grants = Vec::new();
-        for pointer in orphan.into_iter().chain([credential.cur.as_str()]) {
-            match self.vault.open(&place, pointer, Prefetched::Nothing).await {
+        for (pointer, generation) in orphan.into_iter().chain([(credential.cur.as_str(), credential.generation)]) {
+            match self.vault.open(&credential.place(generation), pointer, Prefetched::Nothing).await {
                 Ok(document) => grants.extend(TokenSet::from_document(&document)),
                 Err(VaultError::Missing) => {}
                 Err(error) => return Err(error.into()),

@@ -8,7 +8,7 @@ use crate::model::client::{Client, Resolved, binds};
 use crate::model::credential::{Credential, Schedule};
 use crate::model::token_set::TokenSet;
 use crate::protocol::introspection;
-use crate::vault::{Place, Prefetched};
+use crate::vault::Prefetched;
 
 impl Engine {
     /// Asks when the access token of a credential ends, and notes it. `None`: the server does not say. `fresh`: it was
@@ -28,7 +28,7 @@ impl Engine {
         if binds(&stored.bound_origin, endpoint).is_none() || !may_tell {
             return Ok(None);
         }
-        let place = Place::new(stored.project.as_str(), stored.id.as_str());
+        let place = stored.place(stored.generation);
         let document = self.vault.open(&place, &stored.cur, Prefetched::Nothing).await?;
         let Some(tokens) = TokenSet::from_document(&document).filter(|tokens| !tokens.access_token.is_empty()) else {
             return Ok(None);

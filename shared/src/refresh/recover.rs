@@ -8,7 +8,7 @@ use crate::model::credential::{Credential, Schedule};
 use crate::model::token_set::TokenSet;
 use crate::protocol::token::is_usable_type;
 use crate::store::{AcquireRefresh, Attempted};
-use crate::vault::{Place, Prefetched, VaultError};
+use crate::vault::{Prefetched, VaultError};
 
 /// A token set that was staged and never committed.
 pub(super) struct Orphan {
@@ -21,7 +21,7 @@ impl Engine {
     /// instead could cost the grant.
     pub(super) async fn orphan(&self, credential: &Credential) -> Result<Option<Orphan>> {
         let Some(intent) = &credential.intent else { return Ok(None) };
-        let place = Place::new(credential.project.as_str(), credential.id.as_str());
+        let place = credential.place(credential.generation + 1);
         match self.vault.open(&place, &intent.attempt, Prefetched::Nothing).await {
             Ok(document) => Ok(TokenSet::from_document(&document)
                 .filter(|tokens| tokens.generation == credential.generation + 1)

@@ -8,21 +8,7 @@ use async_trait::async_trait;
 use crate::error::Error;
 use crate::secret::Secret;
 
-/// Whose secret it is. Ids are never used again, so neither are places.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Place {
-    /// The project, or `global` for a client of the instance.
-    pub project: String,
-    /// The client or credential.
-    pub id: String,
-}
-
-impl Place {
-    /// The place of an object of a project.
-    pub fn new(project: impl Into<String>, id: impl Into<String>) -> Self {
-        Self { project: project.into(), id: id.into() }
-    }
-}
+pub use crate::model::place::{Binding, Place};
 
 /// What a vault could fetch before it was told which version is wanted.
 pub enum Prefetched {

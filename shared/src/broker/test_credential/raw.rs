@@ -5,7 +5,7 @@ use crate::broker::Broker;
 use crate::error::{Error, Result};
 use crate::model::credential::{Credential, CredentialStatus};
 use crate::model::raw_value::RawValue;
-use crate::vault::{Place, Prefetched};
+use crate::vault::Prefetched;
 
 impl Broker {
     pub(super) async fn test_raw(&self, credential: &Credential) -> Result<Tested> {
@@ -14,7 +14,7 @@ impl Broker {
         let value = match suspended {
             true => None,
             false => {
-                let place = Place::new(credential.project.as_str(), credential.id.as_str());
+                let place = credential.place(credential.generation);
                 let document = self.vault().open(&place, &credential.cur, Prefetched::Nothing).await?;
                 Some(RawValue::from_document(&document).ok_or(Error::Internal("a raw value cannot be read"))?)
             }
