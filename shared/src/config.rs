@@ -20,8 +20,9 @@ pub struct Config {
     pub root_key: String,
     /// `GRANTKEEPER_SECRET_PREFIX` (default `gk`): secrets are named `{prefix}/{project}/{id}`.
     pub secret_prefix: String,
-    /// `GRANTKEEPER_REFRESH_QUEUE_URL`: the queue of refresh work; only functions that send work have it.
-    pub refresh_queue_url: Option<String>,
+    /// `GRANTKEEPER_REFRESH_QUEUE_URL` and `GRANTKEEPER_APART_QUEUE_URL`: the queues of refresh work; only functions that
+    /// send work have them.
+    pub refresh_queues: Option<RefreshQueues>,
     /// `GRANTKEEPER_BOOTSTRAP_KEY_SHA256`: hex SHA-256 of the operator's first superuser key, if there is one.
     pub bootstrap_key_sha256: Option<String>,
     /// How requests to providers leave:
@@ -36,6 +37,15 @@ pub struct Config {
     /// `GRANTKEEPER_PROVIDERS_DIR`: a directory of entries that lie over the catalogue's, read once at start; only
     /// functions that register clients have it.
     pub providers_dir: Option<PathBuf>,
+}
+
+/// The queues of refresh work, by their URLs.
+#[derive(Debug, Clone)]
+pub struct RefreshQueues {
+    /// The usual one.
+    pub usual: String,
+    /// The one of work whose provider is slow or fails.
+    pub apart: String,
 }
 
 /// A variable that is missing or wrong. The message names it.
@@ -105,7 +115,10 @@ impl Config {
             table: need("GRANTKEEPER_TABLE")?,
             root_key: need("GRANTKEEPER_ROOT_KEY")?,
             secret_prefix: get("GRANTKEEPER_SECRET_PREFIX").unwrap_or_else(|| "gk".to_owned()),
-            refresh_queue_url: get("GRANTKEEPER_REFRESH_QUEUE_URL"),
+            refresh_queues: match get("GRANTKEEPER_REFRESH_QUEUE_URL") {
+                Some(usual) => Some(RefreshQueues { usual, apart: need("GRANTKEEPER_APART_QUEUE_URL")? }),
+                None => None,
+            },
             bootstrap_key_sha256: bootstrap_key_sha256.map(|hash| hash.to_ascii_lowercase()),
             way_out: way_out(get)?,
             providers_dir: get("GRANTKEEPER_PROVIDERS_DIR").map(PathBuf::from),

@@ -85,7 +85,8 @@ pub fn assemble(
     let store = DynamoDbStore::new(aws_sdk_dynamodb::Client::new(sdk), &config.table);
     let vault = SecretsManagerVault::new(secrets.clone(), &config.secret_prefix);
     let root_keys = RootKeys::new(secrets, &config.root_key, clock.clone());
-    let queue = config.refresh_queue_url.as_ref().map(|url| RefreshQueue::new(aws_sdk_sqs::Client::new(sdk), url));
+    let queue = config.refresh_queues.as_ref();
+    let queue = queue.map(|queues| RefreshQueue::new(aws_sdk_sqs::Client::new(sdk), &queues.usual, &queues.apart));
     Broker::new(Parts {
         config,
         store: Arc::new(store),

@@ -44,21 +44,33 @@ pub fn init() {
 
 /// Counts an event in CloudWatch's embedded metric format, with the dimension `Outcome`. Does nothing before [`init`].
 pub fn count(name: &'static str, outcome: &'static str, now: crate::clock::Timestamp) {
+    metric(name, 1, Some(outcome), now);
+}
+
+/// Notes a quantity in the same format, without dimension. Does nothing before [`init`].
+pub fn measure(name: &'static str, value: u64, now: crate::clock::Timestamp) {
+    metric(name, value, None, now);
+}
+
+fn metric(name: &'static str, value: u64, outcome: Option<&'static str>, now: crate::clock::Timestamp) {
     if !METRICS.load(Ordering::Relaxed) {
         return;
     }
-    let line = serde_json::json!({
+    let dimensions = outcome.map_or_else(|| serde_json::json!([[]]), |_| serde_json::json!([["Outcome"]]));
+    let mut line = serde_json::json!({
         "_aws": {
             "Timestamp": now.timestamp_millis(),
             "CloudWatchMetrics": [{
                 "Namespace": "Grantkeeper",
-                "Dimensions": [["Outcome"]],
+                "Dimensions": dimensions,
                 "Metrics": [{ "Name": name, "Unit": "Count" }],
             }],
         },
-        "Outcome": outcome,
-        name: 1,
+        name: value,
     });
+    if let (Some(outcome), Some(line)) = (outcome, line.as_object_mut()) {
+        line.insert("Outcome".to_owned(), outcome.into());
+    }
     // A metric that cannot be written must not fail the work it counts.
     let _ = writeln!(std::io::stdout(), "{line}");
 }

@@ -151,6 +151,7 @@ impl Stack {
             ("GRANTKEEPER_TABLE", TABLE.to_owned()),
             ("GRANTKEEPER_ROOT_KEY", seed::ROOT_KEY.to_owned()),
             ("GRANTKEEPER_REFRESH_QUEUE_URL", engines.queue_url().to_owned()),
+            ("GRANTKEEPER_APART_QUEUE_URL", engines.apart_queue_url().to_owned()),
             // As for the functions: an empty variable is none.
             ("GRANTKEEPER_PRIVATE_ORIGINS", options.private_origins.join(" ")),
             ("GRANTKEEPER_PROXY", options.proxy.map(|url| url.expose().clone()).unwrap_or_default()),
@@ -179,7 +180,9 @@ impl Stack {
             None => None,
         };
 
-        tasks.push(poll_queue(&broker, &engines, &stopped));
+        for queue in [engines.queue_url(), engines.apart_queue_url()] {
+            tasks.push(poll_queue(&broker, &engines, queue, &stopped));
+        }
         if let Some(every) = options.refresh_every {
             tasks.push(background(tick(broker.clone(), every, stopped.clone())));
         }
@@ -259,10 +262,10 @@ fn serve(listener: TcpListener, router: Router, stopped: watch::Receiver<bool>) 
     })
 }
 
-/// Hands the queue's batches to the refresh function, as the event source mapping does.
-fn poll_queue(broker: &Broker, engines: &Engines, stopped: &watch::Receiver<bool>) -> JoinHandle<()> {
+/// Hands a queue's batches to the refresh function, as its event source mapping does.
+fn poll_queue(broker: &Broker, engines: &Engines, url: &str, stopped: &watch::Receiver<bool>) -> JoinHandle<()> {
     let sqs = aws_sdk_sqs::Client::new(&engines.sdk_config());
-    let (url, broker, stopped) = (engines.queue_url().to_owned(), broker.clone(), stopped.clone());
+    let (url, broker, stopped) = (url.to_owned(), broker.clone(), stopped.clone());
     background(async move {
         let handler = move |batch: SqsEvent| {
             let broker = broker.clone();

@@ -37,9 +37,14 @@ pub async fn create(sdk: &Client, table: &str) -> anyhow::Result<()> {
     turn_time_to_live_on(sdk, table).await
 }
 
-/// Credentials that a refresh is planned for; the generation spares the worker a read when it came too late.
+/// Credentials that a refresh is planned for; the generation voids work that came too late, the client says whose queue
+/// it goes to.
 fn due_index() -> anyhow::Result<GlobalSecondaryIndex> {
-    let projection = Projection::builder().projection_type(ProjectionType::Include).non_key_attributes("gen").build();
+    let projection = Projection::builder()
+        .projection_type(ProjectionType::Include)
+        .non_key_attributes("gen")
+        .non_key_attributes("client")
+        .build();
     let index = GlobalSecondaryIndex::builder()
         .index_name("due")
         .set_key_schema(Some(key("due_shard", "due_at")?))
@@ -84,7 +89,7 @@ mod tests {
         let indexes = table.global_secondary_indexes();
         assert_eq!(indexes.len(), 1);
         assert_eq!(indexes[0].index_name(), Some("due"));
-        assert_eq!(indexes[0].projection().unwrap().non_key_attributes(), ["gen"]);
+        assert_eq!(indexes[0].projection().unwrap().non_key_attributes(), ["gen", "client"]);
         let time_to_live = sdk.describe_time_to_live().table_name("table").send().await.unwrap();
         let time_to_live = time_to_live.time_to_live_description.unwrap();
         assert_eq!(time_to_live.attribute_name(), Some("delete_after"));

@@ -122,7 +122,7 @@ fn unfetched(new: &NewGrant<'_>, now: Timestamp) -> (TokenSet, Schedule) {
         inputs: new.inputs.secret.clone(),
         ..only_tokens("".into(), None, new.bound_origin.clone())
     };
-    (tokens, Schedule { at_exp: at, refresh_after: at })
+    (tokens, Schedule { at_exp: at, refresh_after: at, slack: 0 })
 }
 
 /// Whether the client has this grant, and whether it can be had without a browser.

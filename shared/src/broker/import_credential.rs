@@ -204,7 +204,9 @@ fn imported(grant: &NewGrant<'_>, import: ImportedTokens, renewable: bool, now: 
     let planned = Schedule::plan(now, life, &grant.client.lifetimes(None), renewable);
     let schedule = match (&import.access_token, import.expires_at) {
         // There is nothing to serve: it is due, and over until then.
-        (None, _) => Schedule { at_exp: Some(now.timestamp_millis()), refresh_after: Some(now.timestamp_millis()) },
+        (None, _) => {
+            Schedule { at_exp: Some(now.timestamp_millis()), refresh_after: Some(now.timestamp_millis()), slack: 0 }
+        }
         // What the importer says is believed, however long it is.
         (Some(_), Some(at)) => Schedule { at_exp: Some(at.timestamp_millis()), ..planned },
         (Some(_), None) => planned,

@@ -51,6 +51,7 @@ pub mod rotate_secret;
 mod settle;
 pub mod start_flow;
 mod suspend_credential;
+mod sweep;
 pub mod test_credential;
 mod validate_client;
 
@@ -114,7 +115,8 @@ impl Broker {
     pub fn new(parts: Parts) -> Self {
         let Parts { config, store, vault, root_keys, clock, outbound, queue, catalogue } = parts;
         let config = Arc::new(config);
-        let engine = Engine { config, store, vault, clock, outbound, root_keys, noted: Default::default() };
+        let (noted, flights, health_book) = Default::default();
+        let engine = Engine { config, store, vault, clock, outbound, root_keys, noted, flights, health_book };
         let (keys, clients, projects, queued) = Default::default();
         Self { inner: Arc::new(Inner { catalogue, engine, queue, keys, clients, projects, queued }) }
     }
@@ -212,27 +214,6 @@ impl Broker {
         if let Err(error) = queue.send(&[work]).await {
             tracing::warn!(%error, "work was not queued; the tick will find it");
         }
-    }
-
-    /// Sends all work that is due to the queue. Returns how much there was.
-    ///
-    /// # Errors
-    /// When the index or the queue does not answer.
-    pub async fn tick(&self) -> Result<usize> {
-        let work = self.engine().find_due().await?;
-        match &self.inner.queue {
-            Some(queue) => queue.send(&work).await?,
-            None => return Err(Error::Internal("this function has no refresh queue")),
-        }
-        Ok(work.len())
-    }
-
-    /// Does one piece of work of the queue.
-    ///
-    /// # Errors
-    /// Only when the work should come again.
-    pub async fn work(&self, work: &Work) -> Result<()> {
-        self.engine().work(work, async |_, client| self.client(client).await).await
     }
 
     /// Whether the table, the vault and the root key can be reached.

@@ -81,6 +81,7 @@ impl NewGrant<'_> {
         if let Some(reason) = aside {
             tracing::warn!(credential = %id, project = %self.project, reason, ?beyond, security = true, "a grant is put aside");
         }
+        let refresh_after = schedule.spread(&id, tokens.generation).refresh_after;
         Credential {
             id,
             project: self.project.clone(),
@@ -124,11 +125,14 @@ impl NewGrant<'_> {
             intent: None,
             issued_at: now.timestamp_millis(),
             at_exp: schedule.at_exp,
-            refresh_after: schedule.refresh_after,
+            refresh_after,
             fails: 0,
             backoff_until: None,
             written_until: 0,
             last_refreshed_at: None,
+            last_used_at: None,
+            warned_of: None,
+            due_at: None,
         }
     }
 
@@ -218,7 +222,7 @@ impl Broker {
         for (key, value) in &grant.inputs.secret {
             tokens.inputs.entry(key.clone()).or_insert_with(|| value.clone());
         }
-        let schedule = Schedule { at_exp: None, refresh_after: None };
+        let schedule = Schedule::NEVER;
         let staged = Staged { tokens, schedule, pointer: String::new(), attempt: String::new() };
         let like = grant.credential(CredentialId::generate(), String::new(), &staged, self.now());
         let apart = self.engine().keep_apart(&like, staged.tokens).await?;

@@ -97,6 +97,9 @@ impl Broker {
             fails: 0,
             backoff_until: None,
             last_refreshed_at: None,
+            last_used_at: None,
+            warned_of: None,
+            due_at: None,
         };
         if self.add_credential(&credential).await? {
             tracing::info!(credential = %credential.id, project = %credential.project, "raw credential made");

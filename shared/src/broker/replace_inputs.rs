@@ -12,6 +12,7 @@ use super::reauthorize::Current;
 use crate::error::{Error, Result};
 use crate::model::client::{Client, ClientStatus, CredentialsFrom, GrantType};
 use crate::model::credential::{Credential, CredentialStatus};
+use crate::model::event::Event;
 use crate::model::token_set::TokenSet;
 use crate::model::variable::{GivenValue, VariableSource, Visibility};
 use crate::protocol::token::TokenAnswer;
@@ -195,6 +196,8 @@ impl Broker {
             now,
             until: now + Duration::seconds(FUNCTION_TIMEOUT_SECONDS + 5),
             take_over: None,
+            tried: Vec::new(),
+            due_before: base.due_at,
         }
     }
 
@@ -217,6 +220,7 @@ impl Broker {
             granted_scopes: held.granted_scopes.clone(),
             status: CredentialStatus::Active,
             status_reason: None,
+            event: Event::of_change(held, CredentialStatus::Active, None, now),
             now,
         }
     }
@@ -232,7 +236,8 @@ fn given_up(held: &Credential, acquire: &AcquireRefresh) -> ReleaseRefresh {
         backoff_until: held.backoff_until,
         status: held.status,
         status_reason: held.status_reason.clone(),
-        next_due: held.refresh_after,
+        next_due: acquire.due_before.or(held.refresh_after),
+        event: None,
     }
 }
 

@@ -135,6 +135,9 @@ pub struct Intent {
     pub at_ms: i64,
     /// See [`Outcome`].
     pub outcome: Outcome,
+    /// Fingerprints of the older refresh tokens that were presented because this one was refused: each at most once.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tried: Vec<String>,
 }
 
 /// A credential as stored: metadata only. Tokens are in the vault, `cur` points at them.
@@ -247,6 +250,16 @@ pub struct Credential {
     pub backoff_until: Option<i64>,
     /// When tokens were last refreshed.
     pub last_refreshed_at: Option<Timestamp>,
+    /// Unix milliseconds at which its token was last read, as far as that was noted: what nobody uses is kept alive, and
+    /// not refreshed for every expiry.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_used_at: Option<i64>,
+    /// Unix milliseconds of the end of the refresh token that its project was last warned of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub warned_of: Option<i64>,
+    /// Unix milliseconds at which the index of due work has it; the store alone writes it.
+    #[serde(default, skip_serializing)]
+    pub due_at: Option<i64>,
 }
 
 /// The times of a new token set.
@@ -256,6 +269,8 @@ pub struct Schedule {
     pub at_exp: Option<i64>,
     /// Unix milliseconds from which a refresh is wanted.
     pub refresh_after: Option<i64>,
+    /// How much earlier it may be wanted, so that many that were issued at once are not refreshed at once (milliseconds).
+    pub slack: i64,
 }
 
 /// What is known about the lives of a provider's access tokens (seconds).
@@ -275,8 +290,13 @@ const MAX_LIFETIME: Duration = Duration::days(90);
 const DEFAULT_LIFETIME: Duration = Duration::hours(1);
 /// The least margin before expiry, unless half the life is shorter.
 const MIN_MARGIN: Duration = Duration::minutes(10);
+/// The longest time over which refreshes are spread.
+const MAX_SPREAD: Duration = Duration::hours(6);
 
 impl Schedule {
+    /// Of a token set that does not expire, or of which nothing is planned.
+    pub const NEVER: Self = Self { at_exp: None, refresh_after: None, slack: 0 };
+
     /// Plans the life of a token set obtained at `now`: the margin is the greater of 10 minutes and a fifth of the life,
     /// but at most half of it, so that a provider's outage of minutes stays invisible (REFRESH.md b.2).
     ///
@@ -288,15 +308,30 @@ impl Schedule {
         let usual = usual.map(|seconds| Duration::seconds(seconds.into()));
         let lifetime = stated.or(usual).or(refreshable.then_some(DEFAULT_LIFETIME));
         let Some(lifetime) = lifetime.map(|lifetime| lifetime.min(MAX_LIFETIME)) else {
-            return Self { at_exp: None, refresh_after: None };
+            return Self::NEVER;
         };
         let margin = MIN_MARGIN.max(lifetime / 5).min(lifetime / 2);
         // A provider that refuses early refreshes would count each of them as an error.
         let earliest = Duration::seconds(facts.min_age.unwrap_or_default().into());
+        let wait = (lifetime - margin).max(earliest);
         Self {
             at_exp: Some((now + lifetime).timestamp_millis()),
-            refresh_after: refreshable.then(|| (now + (lifetime - margin).max(earliest)).timestamp_millis()),
+            refresh_after: refreshable.then(|| (now + wait).timestamp_millis()),
+            slack: (margin / 2).min(wait - earliest).min(MAX_SPREAD).num_milliseconds(),
         }
+    }
+
+    /// Spreads refreshes over the slack, by a seed that differs from credential to credential: always the same for one.
+    #[must_use]
+    pub fn spread(self, seed: &CredentialId, generation: u64) -> Self {
+        // FNV-1a: only its spread matters here.
+        let octets = seed.as_str().bytes().chain(generation.to_le_bytes());
+        let hash = octets.fold(0xcbf2_9ce4_8422_2325_u64, |hash, octet| {
+            (hash ^ u64::from(octet)).wrapping_mul(0x0000_0100_0000_01b3)
+        });
+        let slack = u64::try_from(self.slack).unwrap_or_default();
+        let earlier = i64::try_from((hash >> 32) % (slack + 1)).unwrap_or_default();
+        Self { refresh_after: self.refresh_after.map(|at| at - earlier), slack: 0, ..self }
     }
 }
 
@@ -380,10 +415,23 @@ mod tests {
     }
 
     #[test]
+    fn refreshes_of_tokens_that_were_issued_at_once_are_spread_and_never_too_early() {
+        let planned = Schedule::plan(at(0), Some(3600), &Lifetimes::default(), true);
+        let after = |generation| planned.spread(&CredentialId::generate(), generation).refresh_after.unwrap();
+        let times: std::collections::BTreeSet<i64> = (1..=200).map(after).collect();
+        assert!(times.len() > 190 && times.iter().all(|at| (2_520_000..=2_880_000).contains(at)), "{times:?}");
+        let id = CredentialId::generate();
+        assert_eq!(planned.spread(&id, 3), planned.spread(&id, 3));
+        let strict = Lifetimes { min_age: Some(2880), ..Lifetimes::default() };
+        let strict = Schedule::plan(at(0), Some(3600), &strict, true);
+        assert_eq!(strict.spread(&id, 3).refresh_after, Some(2_880_000));
+    }
+
+    #[test]
     fn a_learned_life_goes_before_the_usual_one_and_an_early_refresh_waits() {
         let facts = Lifetimes { default_lifetime: Some(7200), learned: Some(600), min_age: Some(570) };
         let schedule = Schedule::plan(at(0), None, &facts, true);
-        assert_eq!(schedule, Schedule { at_exp: Some(600_000), refresh_after: Some(570_000) });
+        assert_eq!(schedule, Schedule { at_exp: Some(600_000), refresh_after: Some(570_000), slack: 0 });
     }
 
     #[test]
@@ -398,6 +446,6 @@ mod tests {
             Schedule::plan(at(0), None, &Lifetimes { default_lifetime: Some(120), ..Lifetimes::default() }, true);
         assert_eq!(configured.at_exp, Some(120_000));
         let unrefreshable = Schedule::plan(at(0), None, &Lifetimes::default(), false);
-        assert_eq!(unrefreshable, Schedule { at_exp: None, refresh_after: None });
+        assert_eq!(unrefreshable, Schedule::NEVER);
     }
 }

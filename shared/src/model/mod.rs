@@ -3,8 +3,10 @@
 pub mod attempt;
 pub mod client;
 pub mod credential;
+pub mod event;
 pub mod flow;
 pub mod forecast;
+pub mod health;
 pub mod ids;
 pub mod place;
 pub mod principal;

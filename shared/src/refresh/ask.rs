@@ -88,6 +88,8 @@ struct Asking<'a> {
     /// What placeholders may name beside the parameters of the request.
     supplied: &'a [(String, String)],
     begun: Instant,
+    /// How long all tries together may take.
+    within: Duration,
 }
 
 /// A client secret, with its id where it is the client's own.
@@ -164,13 +166,30 @@ impl Engine {
         bound: &str,
         grant: &Grant<'_>,
     ) -> Result<Asked> {
+        self.ask_within(Limits::TOKEN.total, client, resolved, secrets, bound, grant).await
+    }
+
+    /// As [`Engine::ask`], within a time that may be shorter than usual.
+    ///
+    /// # Errors
+    /// As [`Engine::ask`].
+    pub(super) async fn ask_within(
+        &self,
+        within: Duration,
+        client: &Client,
+        resolved: &Resolved,
+        secrets: &[KnownSecret],
+        bound: &str,
+        grant: &Grant<'_>,
+    ) -> Result<Asked> {
         let begun = Instant::now();
         let supplied = self.supplied(client, resolved, grant);
-        let asking = Asking { resolved, bound, grant, supplied: &supplied, begun };
+        let within = within.min(Limits::TOKEN.total);
+        let asking = Asking { resolved, bound, grant, supplied: &supplied, begun, within };
         let mut asked = self.try_secrets(&asking, secrets).await?;
         let refused = matches!(asked.answer, Answer::ClientRefused { error: "invalid_client", .. });
         if refused
-            && begun.elapsed() < TRY_WITHIN
+            && begun.elapsed() < TRY_WITHIN.min(within)
             && client.settings.credentials_from == CredentialsFrom::Client
             && !secrets.is_empty()
         {
@@ -201,7 +220,7 @@ impl Engine {
     }
 
     async fn try_secrets(&self, asking: &Asking<'_>, secrets: &[KnownSecret]) -> Result<Asked> {
-        let Asking { resolved, bound, grant, supplied, begun } = asking;
+        let Asking { resolved, bound, grant, supplied, begun, within } = asking;
         let refreshing = matches!(grant, Grant::RefreshToken(_));
         let (url, dialect) = match refreshing {
             true => (resolved.refresh_endpoint.as_ref(), &resolved.refresh_request),
@@ -215,7 +234,7 @@ impl Engine {
         };
         let mut asked = Asked { answer: Answer::NotSent, exchanges: Vec::new(), secret: None };
         for (number, secret) in tries.into_iter().enumerate() {
-            if number > 0 && begun.elapsed() >= TRY_WITHIN {
+            if number > 0 && begun.elapsed() >= TRY_WITHIN.min(*within) {
                 break;
             }
             let endpoint = TokenEndpoint {
@@ -230,7 +249,7 @@ impl Engine {
                 .with_dialect(dialect, &resolved.token_response)
                 .hiding(resolved.hidden.clone())
                 .supplying(supplied)
-                .within(Limits::TOKEN.total.saturating_sub(begun.elapsed()))
+                .within(within.saturating_sub(begun.elapsed()))
                 .at(self.clock.now());
             let result = match grant {
                 Grant::Code { code, verifier, redirect_uri, .. } => {

@@ -3,9 +3,11 @@
 use chrono::Duration;
 use tokio::time::Instant;
 
-use super::ask::{Answer, Asked, Grant, KnownSecret, bound_elsewhere};
+use super::ask::{Grant, KnownSecret, bound_elsewhere};
 use super::commit::Release;
 use super::diagnose::{Facts, advised};
+use super::send::{FIRST_NEEDS, Trial};
+use super::steps::{Entrance, entrance};
 use super::{Engine, LEASE_SECONDS, Reason, SEND_WITHIN, Step, suspended};
 use crate::error::{Error, Result};
 use crate::model::client::{Client, ClientStatus, GrantType, Resolved, binds};
@@ -16,8 +18,6 @@ use crate::secret::Secret;
 use crate::store::{AcquireRefresh, Attempted};
 use crate::vault::Prefetched;
 
-/// What must be left of the lease right before the request is sent: 10 s for the provider, 5 s for the commit.
-const NEEDED_TO_SEND: Duration = Duration::seconds(15);
 /// What `status_reason` begins with after a refusal of our client, before the RFC 6749 §5.2 code.
 pub(super) const CLIENT_REJECTED: &str = "client_rejected:";
 const CLIENT_ERRORS: [&str; 5] =
@@ -27,8 +27,8 @@ const CLIENT_ERRORS: [&str; 5] =
 pub(super) struct Obtained {
     pub(super) tokens: TokenSet,
     pub(super) renewal: Renewal,
-    resolved: Resolved,
-    secrets: Vec<KnownSecret>,
+    pub(super) resolved: Resolved,
+    pub(super) secrets: Vec<KnownSecret>,
     rt_fp: String,
 }
 
@@ -43,7 +43,7 @@ pub(super) enum Renewal {
 }
 
 impl Renewal {
-    fn of(credential: &Credential, tokens: &TokenSet) -> Result<Self> {
+    pub(super) fn of(credential: &Credential, tokens: &TokenSet) -> Result<Self> {
         // RFC 6749 §4.4.3: there should be no refresh token, and one that is there is not needed.
         if credential.grant == GrantType::ClientCredentials {
             return Ok(Self::ClientCredentials);
@@ -64,7 +64,7 @@ impl Renewal {
         matches!(self, Self::RefreshToken(_))
     }
 
-    fn step(&self) -> advice::Step {
+    pub(super) fn step(&self) -> advice::Step {
         match self {
             Self::RefreshToken(_) => advice::Step::Refresh,
             Self::ClientCredentials => advice::Step::ClientCredentials,
@@ -72,7 +72,7 @@ impl Renewal {
         }
     }
 
-    fn grant<'a>(&'a self, scopes: &'a [String]) -> Grant<'a> {
+    pub(super) fn grant<'a>(&'a self, scopes: &'a [String]) -> Grant<'a> {
         match self {
             Self::RefreshToken(token) => Grant::RefreshToken(token),
             Self::ClientCredentials => Grant::ClientCredentials { scopes },
@@ -92,9 +92,13 @@ impl Engine {
     ) -> Result<Step> {
         check_status(&credential)?;
         // What was received already needs nobody's permission any more.
-        if let Some(received) = self.orphan(&credential).await? {
-            return self.adopt(client, &credential, received).await;
-        }
+        let received = self.received(&credential).await?;
+        let take_over = match (entrance(&credential, received.is_some(), self.clock.now()), received) {
+            (Entrance::Wait, _) => return Ok(Step::Busy(Box::new(credential))),
+            (Entrance::Adopt, Some(received)) => return self.adopt(client, &credential, received).await,
+            (Entrance::Adopt, None) => return Err(Error::Internal("there is nothing to adopt")),
+            (Entrance::Ask { take_over }, _) => take_over,
+        };
         if leads_elsewhere(client, &credential) {
             // The client at hand may be half a minute old, and the credential newer.
             let fresh = self.store.find_client(&client.id).await?;
@@ -106,39 +110,41 @@ impl Engine {
         self.check(client, &credential, reason)?;
         self.check_floor(&credential)?;
         let obtained = self.obtain(client, &credential).await?;
+        let pass = self.pass(client, &credential, &obtained, reason).await?;
 
-        let acquire = self.acquisition(&credential, &obtained.rt_fp);
+        let acquire = AcquireRefresh { take_over, ..self.acquisition(&credential, &obtained.rt_fp) };
         let held = match self.store.acquire_refresh(&credential.project, &credential.id, &acquire).await? {
-            Attempted::Applied(held) => held,
+            Attempted::Applied(held) => *held,
             Attempted::Refused(Some(other)) => return Ok(Step::Busy(other)),
             Attempted::Refused(None) => return Err(Error::NotFound),
         };
-        // A frozen environment may thaw long after the lease was taken, and a slow one may be killed before the commit:
-        // then nothing may be sent any more.
-        if self.clock.now() + NEEDED_TO_SEND >= acquire.until || begun.elapsed() > SEND_WITHIN {
-            self.release(&held, &acquire, Release::untouched(&held)).await?;
+        let mut trial = Trial {
+            client,
+            held,
+            acquire,
+            obtained,
+            begun,
+            sent_again: false,
+            exchanges: Vec::new(),
+            secret: None,
+            slowest: std::time::Duration::ZERO,
+        };
+        // A slow environment may be killed before the commit: then nothing may be sent any more.
+        if begun.elapsed() > SEND_WITHIN || self.time_to_send(&trial) < FIRST_NEEDS {
+            self.release(&trial, Release::untouched(&trial.held)).await?;
             return Err(Error::Refreshing { retry_after: std::time::Duration::from_secs(1) });
         }
-        let grant = obtained.renewal.grant(&credential.requested_scopes);
-        let Obtained { resolved, secrets, .. } = &obtained;
-        let Asked { answer, exchanges, secret } =
-            self.ask(client, resolved, secrets, &credential.bound_origin, &grant).await?;
-        let answer = match answer {
-            // There is no grant but the client itself, and a bad client never ends a credential.
-            Answer::GrantRefused if credential.grant == GrantType::ClientCredentials => {
-                Answer::ClientRefused { error: "invalid_grant", status: 400 }
-            }
-            answer => answer,
-        };
-        let (number, began) = (held.fence, self.clock.now());
-        let settled = self.settle(client, *held, &acquire, &obtained, answer).await;
-        let step = obtained.renewal.step();
+        let answer = self.send(&mut trial).await?;
+        self.note_health(pass, &answer, &trial).await;
+        let (number, began) = (trial.held.fence, self.clock.now());
+        let settled = self.settle(&mut trial, answer).await;
         let settled = settled.map_err(|error| {
-            let facts = Facts::of(client, resolved);
-            advised(error, step, &exchanges, &credential.requested_scopes, &facts)
+            let facts = Facts::of(client, &trial.obtained.resolved);
+            let step = trial.obtained.renewal.step();
+            advised(error, step, &trial.exchanges, &credential.requested_scopes, &facts)
         });
-        self.note_success(client, secret.as_ref()).await;
-        self.record(&credential, number, "refresh", began, &exchanges, settled.as_ref().err()).await;
+        self.note_success(client, trial.secret.as_ref()).await;
+        self.record(&credential, number, "refresh", began, &trial.exchanges, settled.as_ref().err()).await;
         settled
     }
 
@@ -218,13 +224,17 @@ impl Engine {
         };
         binds(&credential.bound_origin, url).ok_or_else(bound_elsewhere)?;
         let secrets = self.secrets_for(client, &resolved, &tokens.inputs).await?;
-        let key = self.root_keys.current().await?;
-        let rt_fp = match &renewal {
-            Renewal::RefreshToken(token) => key.fingerprint(token)?,
-            // Nothing is spent by these, so there is nothing to recognise.
-            Renewal::ClientCredentials | Renewal::Password { .. } => "none".to_owned(),
-        };
+        let rt_fp = self.fingerprint(&renewal).await?;
         Ok(Obtained { tokens, renewal, resolved, secrets, rt_fp })
+    }
+
+    /// By what a refresh token is recognised without being known.
+    pub(super) async fn fingerprint(&self, renewal: &Renewal) -> Result<String> {
+        match renewal {
+            Renewal::RefreshToken(token) => self.root_keys.current().await?.fingerprint(token),
+            // Nothing is spent by these, so there is nothing to recognise.
+            Renewal::ClientCredentials | Renewal::Password { .. } => Ok("none".to_owned()),
+        }
     }
 
     pub(super) fn acquisition(&self, credential: &Credential, rt_fp: &str) -> AcquireRefresh {
@@ -237,6 +247,8 @@ impl Engine {
             now,
             until: now + Duration::seconds(LEASE_SECONDS),
             take_over: credential.intent.as_ref().map(|intent| intent.attempt.clone()),
+            tried: credential.intent.as_ref().map(|intent| intent.tried.clone()).unwrap_or_default(),
+            due_before: credential.due_at,
         }
     }
 }

@@ -3,15 +3,19 @@
 use chrono::Duration;
 
 use super::ask::Answer;
-use super::attempt::{CLIENT_REJECTED, Obtained};
-use super::{Engine, LEASE_SECONDS, Step, persist, suspended};
+use super::attempt::CLIENT_REJECTED;
+use super::plan::next_due;
+use super::send::Trial;
+use super::steps::{IN_DOUBT, Late, Next, Refused, Verdict, after_answer, after_refusal, examine};
+use super::{Engine, LEASE_SECONDS, Step, WRITE_WITHIN, jitter, persist, persist_for, suspended};
 use crate::error::{Error, Result};
-use crate::model::client::{Client, GrantType};
+use crate::model::client::{Client, GrantType, ReusePenalty};
 use crate::model::credential::{Credential, CredentialStatus, Outcome, Schedule};
+use crate::model::event::Event;
 use crate::model::token_set::TokenSet;
 use crate::protocol::scope;
 use crate::protocol::token::TokenAnswer;
-use crate::store::{AcquireRefresh, Attempted, CommitRefresh, ReleaseRefresh};
+use crate::store::{AcquireRefresh, Attempted, CommitRefresh, NoteAttempt, Orphan, ReleaseRefresh};
 use crate::telemetry;
 use crate::vault::Prefetched;
 
@@ -20,93 +24,48 @@ const FIRST_BACKOFF: Duration = Duration::seconds(5);
 const MAX_BACKOFF: Duration = Duration::minutes(5);
 /// Backoff after the authorization server refused our client: only an operator's change will help.
 pub(super) const CLIENT_BACKOFF: Duration = Duration::minutes(1);
-/// How often an `invalid_grant` that may come from a lost answer is tried again before consent is asked for.
-const MAX_DOUBTS: u32 = 3;
+/// How much of an invocation may go by while what the provider gave is written: 2 seconds before its end.
+const PERSIST_UNTIL: std::time::Duration = std::time::Duration::from_secs(18);
+/// How long the refresh token before is good where its use costs nothing and the provider states no time.
+const PREVIOUS_FOR: Duration = Duration::hours(24);
 /// The `status_reason` of a credential whose provider granted more than was asked.
 pub(crate) const SCOPE_EXCEEDED: &str = "scope_exceeded";
 /// The `status_reason` of a credential whose provider issued a token that is not a bearer token.
 pub(crate) const UNUSABLE_TOKEN_TYPE: &str = "unusable_token_type";
-/// The `status_reason` of a credential whose grant was refused, perhaps because an answer was lost.
-const IN_DOUBT: &str = "invalid_grant_in_doubt";
 
 impl Engine {
     /// S4 to S6.
-    pub(super) async fn settle(
-        &self,
-        client: &Client,
-        held: Credential,
-        acquire: &AcquireRefresh,
-        obtained: &Obtained,
-        answer: Answer,
-    ) -> Result<Step> {
-        let now = self.clock.now();
-        match answer {
-            Answer::Tokens(answer) => self.commit(client, held, acquire, obtained, *answer).await,
-            Answer::GrantRefused => self.grant_refused(held, acquire).await,
-            // Nothing was spent: it is as if the request had not arrived.
-            Answer::Unknown if !obtained.renewal.is_spent_by_use() => {
-                telemetry::count("Refresh", "unknown", now);
-                let retry_after = backoff(held.fails).to_std().ok();
-                self.release(&held, acquire, Release::failing(&held, "answer_lost")).await?;
-                Err(Error::ProviderUnavailable { what: "its answer was lost", retry_after })
-            }
-            Answer::ClientRefused { error, status } => {
-                telemetry::count("Refresh", "client_refused", now);
-                // The credential stays as it is; only whoever comes during the backoff is told why.
-                let reason = Some(format!("{CLIENT_REJECTED}{error}"));
-                let release = Release { backoff: Some(CLIENT_BACKOFF), reason, ..Release::untouched(&held) };
-                self.release(&held, acquire, release).await?;
-                Err(Error::ClientRejected { error, status: Some(status) })
-            }
-            Answer::Misbehaved(what) => {
-                telemetry::count("Refresh", "misbehaved", now);
-                let release =
-                    Release { backoff: Some(CLIENT_BACKOFF), ..Release::failing(&held, "provider_misbehaved") };
-                self.release(&held, acquire, release).await?;
-                Err(Error::ProviderMisbehaved(what))
-            }
-            Answer::Later { retry_after } => {
-                telemetry::count("Refresh", "later", now);
-                let asked = retry_after.and_then(|after| Duration::from_std(after).ok());
-                let release = Release {
-                    backoff: asked.or(Some(backoff(held.fails))),
-                    ..Release::failing(&held, "provider_unavailable")
-                };
-                self.release(&held, acquire, release).await?;
-                Err(Error::ProviderUnavailable { what: "it asked to come again later", retry_after })
-            }
-            Answer::NotSent => {
-                telemetry::count("Refresh", "not_sent", now);
-                let release = Release::failing(&held, "provider_unreachable");
-                self.release(&held, acquire, release).await?;
-                Err(Error::ProviderUnavailable {
-                    what: "it could not be reached",
-                    retry_after: backoff(held.fails).to_std().ok(),
-                })
-            }
-            Answer::Unknown => {
-                telemetry::count("Refresh", "unknown", now);
-                let release = Release { keep_intent: Some(Outcome::Unknown), ..Release::failing(&held, "answer_lost") };
-                self.release(&held, acquire, release).await?;
-                Err(Error::ProviderUnavailable {
-                    what: "its answer was lost",
-                    retry_after: backoff(held.fails).to_std().ok(),
-                })
-            }
+    pub(super) async fn settle(&self, trial: &mut Trial<'_>, mut answer: Answer) -> Result<Step> {
+        loop {
+            let next = after_answer(answer.heard(), trial.standing(self.time_to_send(trial)));
+            answer = match (next, answer) {
+                (Next::Commit, Answer::Tokens(answer)) => return self.commit(trial, *answer).await,
+                (Next::Examine, _) => match self.grant_refused(trial).await? {
+                    Examined::Over(step) => return Ok(step),
+                    Examined::Again(answer) => answer,
+                },
+                // Whatever was to be sent again was.
+                (next, answer) => {
+                    let keep = matches!(next, Next::KeepIntent | Next::SendAgain).then_some(Outcome::Unknown);
+                    let (release, error) = given_up(&trial.held, answer);
+                    telemetry::count("Refresh", release.counted, self.clock.now());
+                    self.release(trial, Release { keep_intent: keep, ..release }).await?;
+                    return Err(error);
+                }
+            };
         }
     }
 
     /// S4, S5: stage the new token set, then commit it. Nobody sees it before.
-    async fn commit(
-        &self,
-        client: &Client,
-        held: Credential,
-        acquire: &AcquireRefresh,
-        obtained: &Obtained,
-        answer: TokenAnswer,
-    ) -> Result<Step> {
+    async fn commit(&self, trial: &Trial<'_>, answer: TokenAnswer) -> Result<Step> {
+        let Trial { client, held, acquire, obtained, .. } = trial;
         let now = self.clock.now();
+        if now >= acquire.until {
+            // Not superseded is good enough: the conditions of the commit decide, and what came is staged in any case.
+            tracing::warn!(credential = %held.id, attempt = %acquire.attempt, "tokens came after the lease had ended");
+        }
         let schedule = Schedule::plan(now, answer.expires_in, &client.lifetimes(held.learned_lifetime), true);
+        let schedule = schedule.spread(&held.id, held.generation + 1);
         let usable = answer.usable;
         let mut tokens = TokenSet {
             access_token: answer.access_token,
@@ -125,9 +84,11 @@ impl Engine {
 
         let place = held.place(held.generation + 1);
         let document = tokens.to_document();
-        let cur = persist(|| self.vault.stage(&place, &acquire.attempt, &document)).await?;
-        let staged = Staged { pointer: cur, scopes: tokens.scopes, schedule, usable };
-        self.commit_staged(client, &held, acquire, staged).await
+        // What came exists nowhere else: it is written for as long as the invocation lasts.
+        let left = || PERSIST_UNTIL.saturating_sub(trial.begun.elapsed()).max(WRITE_WITHIN);
+        let cur = persist_for(left(), || self.vault.stage(&place, &acquire.attempt, &document)).await?;
+        let staged = Staged { pointer: cur, scopes: tokens.scopes, schedule, usable, persist_for: left() };
+        self.commit_staged(client, held, acquire, staged).await
     }
 
     /// S5: the linearization point.
@@ -139,7 +100,7 @@ impl Engine {
         staged: Staged,
     ) -> Result<Step> {
         let now = self.clock.now();
-        let Staged { pointer: cur, scopes: granted_scopes, schedule, usable } = staged;
+        let Staged { pointer: cur, scopes: granted_scopes, schedule, usable, persist_for: within } = staged;
         // More than was asked, or than was granted and accepted before: put aside, kept, and not served (N10).
         let known: Vec<String> = held.requested_scopes.iter().chain(&held.granted_scopes).cloned().collect();
         let beyond = if held.requested_scopes.is_empty() && held.granted_scopes.is_empty() {
@@ -153,15 +114,21 @@ impl Engine {
             (true, true) => None,
         };
         let status = if reason.is_some() { CredentialStatus::Suspended } else { CredentialStatus::Active };
-        let next_due = schedule.refresh_after.filter(|_| reason.is_none());
-        let grace = Duration::seconds(client.settings.refresh.grace_seconds.unwrap_or_default().into());
+        let committed = Credential {
+            status,
+            issued_at: now.timestamp_millis(),
+            refresh_after: schedule.refresh_after,
+            last_refreshed_at: Some(now),
+            ..held.clone()
+        };
+        let next_due = next_due(&committed, &client.settings, now);
         let commit = CommitRefresh {
             fence: held.fence,
             base_generation: held.generation,
             attempt: acquire.attempt.clone(),
             cur,
             prev: held.cur.clone(),
-            prev_until: (now + grace).timestamp_millis(),
+            prev_until: (now + previous_for(client)).timestamp_millis(),
             issued_at: now.timestamp_millis(),
             at_exp: schedule.at_exp,
             refresh_after: schedule.refresh_after,
@@ -173,9 +140,10 @@ impl Engine {
             granted_scopes,
             status,
             status_reason: reason.map(str::to_owned),
+            event: Event::of_change(held, status, reason, now),
             now,
         };
-        match persist(|| self.store.commit_refresh(&held.project, &held.id, &commit)).await? {
+        match persist_for(within, || self.store.commit_refresh(&held.project, &held.id, &commit)).await? {
             Attempted::Applied(newer) => {
                 telemetry::count("Refresh", "committed", now);
                 if let Some(reason) = reason {
@@ -185,20 +153,48 @@ impl Engine {
                 tracing::info!(credential = %newer.id, generation = newer.generation, "refreshed");
                 Ok(Step::Refreshed(newer))
             }
+            Attempted::Refused(other) => self.not_committed(held, acquire, &commit, other.map(|other| *other)).await,
+        }
+    }
+
+    /// S5b: a commit that was refused loses nothing of what was received.
+    async fn not_committed(
+        &self,
+        held: &Credential,
+        acquire: &AcquireRefresh,
+        commit: &CommitRefresh,
+        other: Option<Credential>,
+    ) -> Result<Step> {
+        let late = after_refusal(held, &acquire.attempt, other.as_ref());
+        tracing::warn!(credential = %held.id, base = held.generation, attempt = %acquire.attempt, ?late, "a refresh was not committed");
+        telemetry::count("Refresh", "not_committed", self.clock.now());
+        let Some(other) = other else { return Err(Error::NotFound) };
+        match late {
+            Late::Committed => return Ok(Step::Refreshed(Box::new(other))),
             // Another grant took the place of this one: what its last refresh brought is nobody's.
-            Attempted::Refused(Some(other)) if other.granted_at != held.granted_at => {
-                self.end_late(held, &acquire.attempt).await;
-                Ok(Step::Busy(other))
+            Late::OtherGrant => self.end_late(held, &commit.cur).await,
+            // It is over at the provider already, so nobody will look into the journal any more.
+            Late::Ended if other.status == CredentialStatus::Revoked => self.end_late(held, &commit.cur).await,
+            Late::Ended | Late::PutAside | Late::Superseded => {
+                let orphan = Orphan {
+                    base_gen: held.generation,
+                    fence: held.fence,
+                    attempt: acquire.attempt.clone(),
+                    pointer: commit.cur.clone(),
+                    received_at: commit.now,
+                };
+                persist(|| self.store.keep_orphan(&held.project, &held.id, &orphan)).await?;
+                if late == Late::Superseded && other.generation == held.generation {
+                    // Whoever doubts the grant by now need not: it is adopted at once.
+                    self.store.reschedule(&other, Some(commit.now.timestamp_millis())).await?;
+                }
             }
-            // The staged version stays in the vault: it is the journal of what was received and not committed.
-            Attempted::Refused(Some(other)) if other.status == CredentialStatus::Suspended => Err(suspended(&other)),
-            // The owner disconnected it meanwhile. Whoever ends the grant finds what was staged and ends that, too.
-            Attempted::Refused(Some(other)) if other.is_ended() => Err(Error::Revoked),
-            Attempted::Refused(Some(other)) => {
-                tracing::warn!(credential = %held.id, base = held.generation, attempt = %acquire.attempt, "a late refresh was not committed");
-                Ok(Step::Busy(other))
-            }
-            Attempted::Refused(None) => Err(Error::NotFound),
+            Late::Gone => return Err(Error::NotFound),
+        }
+        match late {
+            Late::PutAside => Err(suspended(&other)),
+            Late::Ended => Err(Error::Revoked),
+            _ => Ok(Step::Busy(Box::new(other))),
         }
     }
 
@@ -216,58 +212,172 @@ impl Engine {
     }
 
     /// S6: `invalid_grant` is believed only when no other explanation is left.
-    async fn grant_refused(&self, held: Credential, acquire: &AcquireRefresh) -> Result<Step> {
+    async fn grant_refused(&self, trial: &mut Trial<'_>) -> Result<Examined> {
         let now = self.clock.now();
-        let current = self.find(&held.project, &held.id).await?;
-        if current.generation != held.generation || current.fence != held.fence {
-            return Ok(Step::Busy(Box::new(current)));
+        let stored = self.find(&trial.held.project, &trial.held.id).await?;
+        let received = self.journalled(&stored).await?;
+        let previous = self.previous(trial).await;
+        let refused = Refused {
+            in_doubt: trial.in_doubt(),
+            has_orphan: received.is_some(),
+            has_previous: previous.is_some(),
+            lease: Duration::seconds(LEASE_SECONDS),
+        };
+        let held = &trial.held;
+        match (examine(held, &stored, refused), received, previous) {
+            (Verdict::Adopt, Some(received), _) => {
+                self.adopt_held(trial.client, held, &trial.acquire, received).await.map(Examined::Over)
+            }
+            (Verdict::TryPrevious, _, Some(previous)) => self.try_previous(trial, previous).await,
+            (Verdict::Doubt { pause, doubts }, ..) => {
+                telemetry::count("Refresh", "doubtful", now);
+                let release = Release {
+                    keep_intent: Some(Outcome::Unknown),
+                    backoff: Some(pause),
+                    fails: doubts,
+                    ..Release::failing(held, IN_DOUBT)
+                };
+                self.release(trial, release).await?;
+                let retry_after = pause.to_std().ok();
+                Err(Error::ProviderUnavailable { what: "it refused a grant that may still be good", retry_after })
+            }
+            (Verdict::Dead, ..) => {
+                telemetry::count("Refresh", "reauthorization_required", now);
+                self.release(trial, Release::dead("invalid_grant")).await?;
+                tracing::warn!(credential = %held.id, generation = held.generation, "the grant was refused: new consent is needed");
+                Err(Error::ReauthorizationRequired { reason: "invalid_grant".to_owned(), url: None })
+            }
+            (Verdict::Superseded | Verdict::Adopt | Verdict::TryPrevious, ..) => {
+                Ok(Examined::Over(Step::Busy(Box::new(stored))))
+            }
         }
-        // An earlier attempt may have been processed with its answer lost; some providers also refuse for a moment only.
-        let doubtful = acquire.take_over.is_some();
-        // Other failures before it say nothing about the grant and are not counted.
-        let doubts = if held.status_reason.as_deref() == Some(IN_DOUBT) { held.fails } else { 0 };
-        if doubtful && doubts < MAX_DOUBTS {
-            telemetry::count("Refresh", "doubtful", now);
-            let pause = match doubts {
-                0 => Duration::seconds(LEASE_SECONDS),
-                1 => Duration::minutes(1),
-                _ => Duration::minutes(5),
-            };
-            let release = Release {
-                keep_intent: Some(Outcome::Unknown),
-                backoff: Some(pause),
-                fails: doubts + 1,
-                ..Release::failing(&held, IN_DOUBT)
-            };
-            self.release(&held, acquire, release).await?;
-            let retry_after = pause.to_std().ok();
-            return Err(Error::ProviderUnavailable { what: "it refused a grant that may still be good", retry_after });
-        }
-        telemetry::count("Refresh", "reauthorization_required", now);
-        self.release(&held, acquire, Release::dead("invalid_grant")).await?;
-        tracing::warn!(credential = %held.id, generation = held.generation, "the grant was refused: new consent is needed");
-        Err(Error::ReauthorizationRequired { reason: "invalid_grant".to_owned(), url: None })
     }
 
-    pub(super) async fn release(&self, held: &Credential, acquire: &AcquireRefresh, release: Release) -> Result<()> {
+    /// The refresh token before the one that was refused, where presenting it costs nothing. Never an older one.
+    async fn previous(&self, trial: &Trial<'_>) -> Option<Previous> {
+        let Trial { client, held, acquire, obtained, .. } = trial;
+        let harmless = client.settings.refresh.reuse_penalty == Some(ReusePenalty::None);
+        let alive = held.prev_until.is_some_and(|until| self.clock.now().timestamp_millis() < until);
+        let time = self.time_to_send(trial) >= super::send::AGAIN_NEEDS;
+        let pointer =
+            held.prev.as_deref().filter(|_| harmless && alive && time && obtained.renewal.is_spent_by_use())?;
+        let document = self.vault.open(&held.place(held.generation - 1), pointer, Prefetched::Nothing).await.ok()?;
+        let tokens = TokenSet::from_document(&document)?;
+        let renewal = super::attempt::Renewal::of(held, &tokens).ok()?;
+        let fingerprint = self.fingerprint(&renewal).await.ok()?;
+        let known = fingerprint == acquire.rt_fp || acquire.tried.contains(&fingerprint);
+        (!known).then_some(Previous { tokens, renewal, fingerprint })
+    }
+
+    /// S6.2: noted first, so that it is presented once at most, whoever comes after a crash.
+    async fn try_previous(&self, trial: &mut Trial<'_>, previous: Previous) -> Result<Examined> {
+        let Previous { tokens, renewal, fingerprint } = previous;
+        let note = NoteAttempt {
+            fence: trial.held.fence,
+            attempt: trial.acquire.attempt.clone(),
+            outcome: Outcome::Unknown,
+            tried: Some(fingerprint.clone()),
+        };
+        match self.store.note_attempt(&trial.held.project, &trial.held.id, &note).await? {
+            Attempted::Applied(_) => {}
+            Attempted::Refused(Some(other)) => return Ok(Examined::Over(Step::Busy(other))),
+            Attempted::Refused(None) => return Err(Error::NotFound),
+        }
+        trial.acquire.tried.push(fingerprint);
+        // What it brings is the successor of this one: what the answer leaves out is as it was here.
+        trial.obtained.tokens = tokens;
+        self.send_once(trial, Some(&renewal)).await.map(Examined::Again)
+    }
+
+    pub(super) async fn release(&self, trial: &Trial<'_>, release: Release) -> Result<()> {
+        // That the refresh token may be spent unseen is not forgotten by a later failure.
+        let doubt = trial.in_doubt().then_some(Outcome::Unknown);
+        let release = Release { keep_intent: release.keep_intent.or(doubt), ..release };
+        self.release_held(&trial.held, &trial.acquire, release).await
+    }
+
+    pub(super) async fn release_held(
+        &self,
+        held: &Credential,
+        acquire: &AcquireRefresh,
+        release: Release,
+    ) -> Result<()> {
         let now = self.clock.now();
-        // That an earlier attempt may have spent the refresh token unseen is not forgotten by a later failure.
-        let doubt = acquire.take_over.is_some().then_some(Outcome::Unknown);
         let backoff_until = release.backoff.map(|backoff| (now + backoff).timestamp_millis());
         let dead = release.status == CredentialStatus::ReauthorizationRequired;
+        let next_due = if dead { None } else { backoff_until.or(acquire.due_before).or(held.refresh_after) };
         let release = ReleaseRefresh {
             fence: held.fence,
             attempt: acquire.attempt.clone(),
-            keep_intent: release.keep_intent.or(doubt),
+            keep_intent: release.keep_intent,
             fails: release.fails,
             backoff_until,
             status: release.status,
+            event: Event::of_change(held, release.status, release.reason.as_deref(), now),
             status_reason: release.reason,
-            next_due: if dead { None } else { backoff_until.or(held.refresh_after) },
+            next_due,
         };
         // A refusal means that somebody took over: then there is nothing of ours to end.
         persist(|| self.store.release_refresh(&held.project, &held.id, &release)).await?;
         Ok(())
+    }
+}
+
+/// What came of a look at a refused grant.
+enum Examined {
+    /// The attempt is over.
+    Over(Step),
+    /// Something else was presented, and this is the answer.
+    Again(Answer),
+}
+
+/// The refresh token before the current one, with the token set that it came in.
+struct Previous {
+    tokens: TokenSet,
+    renewal: super::attempt::Renewal,
+    fingerprint: String,
+}
+
+/// How long the refresh token before may be presented in place of the current one.
+fn previous_for(client: &Client) -> Duration {
+    let facts = &client.settings.refresh;
+    let stated = facts.grace_seconds.map(|seconds| Duration::seconds(seconds.into()));
+    let usual = if facts.reuse_penalty == Some(ReusePenalty::None) { PREVIOUS_FOR } else { Duration::zero() };
+    stated.unwrap_or(usual)
+}
+
+/// How an attempt without tokens ends, and what its caller is told.
+fn given_up(held: &Credential, answer: Answer) -> (Release, Error) {
+    let wait = backoff(held.fails);
+    let soon = wait.to_std().ok();
+    match answer {
+        Answer::ClientRefused { error, status } => {
+            // The credential stays as it is; only whoever comes during the backoff is told why.
+            let reason = Some(format!("{CLIENT_REJECTED}{error}"));
+            let release = Release { backoff: Some(CLIENT_BACKOFF), reason, ..Release::untouched(held) };
+            (Release { counted: "client_refused", ..release }, Error::ClientRejected { error, status: Some(status) })
+        }
+        Answer::Misbehaved(what) => {
+            let release = Release { backoff: Some(CLIENT_BACKOFF), ..Release::failing(held, "provider_misbehaved") };
+            (Release { counted: "misbehaved", ..release }, Error::ProviderMisbehaved(what))
+        }
+        Answer::Later { retry_after } => {
+            let asked = retry_after.and_then(|after| Duration::from_std(after).ok());
+            let release = Release { backoff: asked.or(Some(wait)), ..Release::failing(held, "provider_unavailable") };
+            let error = Error::ProviderUnavailable { what: "it asked to come again later", retry_after };
+            (Release { counted: "later", ..release }, error)
+        }
+        Answer::NotSent => {
+            let release = Release { backoff: Some(wait), ..Release::failing(held, "provider_unreachable") };
+            let error = Error::ProviderUnavailable { what: "it could not be reached", retry_after: soon };
+            (Release { counted: "not_sent", ..release }, error)
+        }
+        // The others lead elsewhere; should one of them come here, nothing is known.
+        Answer::Unknown | Answer::Tokens(_) | Answer::GrantRefused => {
+            let release = Release { backoff: Some(wait), ..Release::failing(held, "answer_lost") };
+            let error = Error::ProviderUnavailable { what: "its answer was lost", retry_after: soon };
+            (Release { counted: "unknown", ..release }, error)
+        }
     }
 }
 
@@ -278,6 +388,8 @@ pub(super) struct Staged {
     pub(super) schedule: Schedule,
     /// Whether a token of its type can be used.
     pub(super) usable: bool,
+    /// How long the commit is tried.
+    pub(super) persist_for: std::time::Duration,
 }
 
 /// How an attempt ends without tokens.
@@ -287,6 +399,8 @@ pub(super) struct Release {
     pub(super) fails: u32,
     pub(super) status: CredentialStatus,
     pub(super) reason: Option<String>,
+    /// What it is counted as.
+    pub(super) counted: &'static str,
 }
 
 impl Release {
@@ -298,6 +412,7 @@ impl Release {
             fails: held.fails,
             status: held.status,
             reason: held.status_reason.clone(),
+            counted: "untouched",
         }
     }
 
@@ -309,6 +424,7 @@ impl Release {
             fails: held.fails.saturating_add(1),
             status: CredentialStatus::RefreshFailing,
             reason: Some(reason.to_owned()),
+            counted: "failing",
         }
     }
 
@@ -320,10 +436,14 @@ impl Release {
             fails: 0,
             status: CredentialStatus::ReauthorizationRequired,
             reason: Some(reason.to_owned()),
+            counted: "dead",
         }
     }
 }
 
+/// Doubles with each failure, and is spread over a quarter more, so that many that failed at once do not come back at once.
 fn backoff(fails: u32) -> Duration {
-    (FIRST_BACKOFF * (1 << fails.min(6))).min(MAX_BACKOFF)
+    let wait = (FIRST_BACKOFF * (1 << fails.min(6))).min(MAX_BACKOFF);
+    let spread = wait.num_milliseconds() / 4 * i64::from(jitter()) / i64::from(u8::MAX);
+    wait + Duration::milliseconds(spread)
 }

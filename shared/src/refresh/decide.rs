@@ -2,7 +2,9 @@
 
 use chrono::Duration;
 
+use super::plan::is_wanted;
 use crate::clock::Timestamp;
+use crate::model::client::ClientSettings;
 use crate::model::credential::{Credential, CredentialStatus};
 
 /// A token that is younger is not refreshed again only because somebody asks for a longer life.
@@ -61,13 +63,20 @@ pub fn need(credential: &Credential, now: Timestamp, min_ttl: Option<Duration>) 
     }
 }
 
-/// Whether a piece of work from the queue is still to be done.
-pub fn is_due(credential: &Credential, generation: u64, now: Timestamp) -> bool {
+/// Whether a refresh may begin for a piece of work from the queue: it is void once there is a newer generation, or while
+/// somebody is at it.
+pub fn is_open(credential: &Credential, generation: u64, now: Timestamp) -> bool {
     credential.generation == generation
         && credential.may_refresh()
-        && (credential.refresh_after.is_some_and(|at| now.timestamp_millis() >= at) || is_interrupted(credential))
         && credential.backoff(now).is_none()
         && !credential.is_leased(now)
+}
+
+/// Whether a refresh is to begin now: what is used, when it is wanted; what is not, for its keep-alive alone; what was
+/// interrupted, at once.
+pub fn is_due(credential: &Credential, client: &ClientSettings, now: Timestamp) -> bool {
+    let wanted = credential.refresh_after.is_some_and(|at| now.timestamp_millis() >= at);
+    is_interrupted(credential) || (wanted && is_wanted(credential, client, now))
 }
 
 /// Whether a refresh was begun or tried and came to nothing: it goes on soon, however early it was, while a provider's

@@ -165,9 +165,12 @@ impl Engine {
 
     /// The committed token set, and one that a refresh brought and could not commit any more.
     async fn grants_of(&self, credential: &Credential) -> Result<Vec<TokenSet>> {
-        let orphan = credential.intent.as_ref().map(|intent| (intent.attempt.as_str(), credential.generation + 1));
+        let (current, next) = (credential.generation, credential.generation + 1);
+        let journal = self.store.list_orphans(&credential.project, &credential.id, current).await?;
+        let journalled = journal.iter().map(|orphan| (orphan.pointer.as_str(), next));
+        let staged = credential.intent.as_ref().map(|intent| (intent.attempt.as_str(), next));
         let mut grants = Vec::new();
-        for (pointer, generation) in orphan.into_iter().chain([(credential.cur.as_str(), credential.generation)]) {
+        for (pointer, generation) in journalled.chain(staged).chain([(credential.cur.as_str(), current)]) {
             match self.vault.open(&credential.place(generation), pointer, Prefetched::Nothing).await {
                 Ok(document) => grants.extend(TokenSet::from_document(&document)),
                 Err(VaultError::Missing) => {}

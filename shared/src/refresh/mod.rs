@@ -8,18 +8,25 @@
 mod apart;
 pub(crate) mod ask;
 mod attempt;
+mod breaker;
 pub(crate) mod commit;
 pub mod decide;
 pub(crate) mod diagnose;
 mod end;
+mod flight;
 mod introspect;
+pub mod plan;
 mod record;
 mod recover;
+mod send;
+pub mod steps;
 pub(crate) mod suspended;
 pub mod sweep;
 mod tell;
 
 pub(crate) use suspended::suspended;
+
+use flight::Landing;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -63,6 +70,10 @@ pub struct Engine {
     pub(crate) root_keys: Arc<RootKeys>,
     /// When this process last saw a client secret work, by its id.
     pub(crate) noted: Arc<Mutex<BTreeMap<String, Timestamp>>>,
+    /// The refreshes that this process has under way.
+    pub(crate) flights: Arc<flight::Flights>,
+    /// How the token endpoints of clients are doing.
+    pub(crate) health_book: Arc<breaker::HealthBook>,
 }
 
 /// Why a refresh is wanted.
@@ -109,10 +120,53 @@ impl Engine {
         begun: Instant,
         client: &Client,
         credential: Credential,
+        mut reason: Reason,
+        budget: Duration,
+    ) -> Result<Credential> {
+        let mut credential = credential;
+        let base = credential.generation;
+        let seat = self.flights.board(&credential.id, base);
+        let alone = seat.try_lock();
+        let joined = alone.is_err();
+        let mut seat = match alone {
+            Ok(seat) => seat,
+            Err(_) => match tokio::time::timeout_at(begun + budget, seat.lock()).await {
+                Ok(seat) => seat,
+                Err(_) => return Err(Error::Refreshing { retry_after: Duration::from_secs(1) }),
+            },
+        };
+        match &*seat {
+            Landing::Newer(newer) => return Ok(Credential::clone(newer)),
+            // It failed for all of those who waited; what is stored says why.
+            Landing::Failed => drop(seat),
+            Landing::None => {
+                if joined {
+                    credential = self.find(&credential.project, &credential.id).await?;
+                    reason = Reason::Due;
+                }
+                let done = self.refresh_alone(begun, client, credential, base, reason, budget).await;
+                *seat = match &done {
+                    Ok(newer) => Landing::Newer(Box::new(newer.clone())),
+                    Err(_) => Landing::Failed,
+                };
+                return done;
+            }
+        }
+        credential = self.find(&credential.project, &credential.id).await?;
+        self.refresh_alone(begun, client, credential, base, Reason::Due, budget).await
+    }
+
+    /// As [`Engine::refresh_since`], whoever else in this process does the same.
+    async fn refresh_alone(
+        &self,
+        begun: Instant,
+        client: &Client,
+        credential: Credential,
+        base: u64,
         reason: Reason,
         budget: Duration,
     ) -> Result<Credential> {
-        let (project, id, base) = (credential.project.clone(), credential.id.clone(), credential.generation);
+        let (project, id) = (credential.project.clone(), credential.id.clone());
         let mut reason = reason;
         let mut current = credential;
         let mut pause = Pause::default();
@@ -152,7 +206,7 @@ impl Engine {
 }
 
 /// How long the writes after the provider answered are repeated, and the first pause between them.
-const WRITE_WITHIN: Duration = Duration::from_secs(4);
+pub(crate) const WRITE_WITHIN: Duration = Duration::from_secs(4);
 const WRITE_PAUSE: Duration = Duration::from_millis(100);
 
 /// Repeats one of our own writes after the provider answered: giving up here could lose tokens that exist nowhere else.
@@ -160,16 +214,30 @@ pub(crate) async fn persist<T, E, F>(write: impl Fn() -> F) -> Result<T, E>
 where
     F: Future<Output = Result<T, E>>,
 {
+    persist_for(WRITE_WITHIN, write).await
+}
+
+/// As [`persist`], for another time.
+async fn persist_for<T, E, F>(time: Duration, write: impl Fn() -> F) -> Result<T, E>
+where
+    F: Future<Output = Result<T, E>>,
+{
     let (begun, mut pause) = (Instant::now(), WRITE_PAUSE);
     loop {
         match write().await {
-            Err(_) if begun.elapsed() + pause < WRITE_WITHIN => {
+            Err(_) if begun.elapsed() + pause < time => {
                 tokio::time::sleep(pause).await;
                 pause = (pause * 2).min(Duration::from_millis(800));
             }
             done => return done,
         }
     }
+}
+
+/// Something between 0 and 255, to spread what would come at once.
+fn jitter() -> u8 {
+    // A random UUID is the randomness at hand; only its spread matters here.
+    uuid::Uuid::new_v4().as_bytes().first().copied().unwrap_or_default()
 }
 
 /// Growing, jittered pauses of 100 ms to 1 s.
@@ -183,8 +251,7 @@ impl Pause {
     async fn wait(&mut self, deadline: Instant) -> bool {
         let base = 100u64.saturating_mul(1 << self.rounds.min(3));
         self.rounds += 1;
-        // A random UUID is the randomness at hand; only its spread matters here.
-        let jitter = u64::from(uuid::Uuid::new_v4().as_bytes().first().copied().unwrap_or_default()) * base / 512;
+        let jitter = u64::from(jitter()) * base / 512;
         let until = Instant::now() + Duration::from_millis((base / 2 + jitter).min(1000));
         if until >= deadline {
             return false;

@@ -2,18 +2,27 @@
 
 use std::sync::Arc;
 
+use chrono::Duration;
 use serde::{Deserialize, Serialize};
 
-use super::decide::is_due;
+use super::decide::{is_due, is_open};
+use super::plan::{next_due, warns_of};
 use super::{Engine, Reason, WAIT_BUDGET};
+use crate::clock::Timestamp;
 use crate::error::{Error, Result};
 use crate::model::client::Client;
 use crate::model::credential::{Credential, CredentialStatus};
-use crate::model::ids::{CredentialId, ProjectId};
-use crate::store::{DUE_SHARDS, Due};
+use crate::model::event::Event;
+use crate::model::ids::{ClientId, CredentialId, ProjectId};
+use crate::store::{Due, Page};
 
-/// The most that one tick takes from one shard; what is left is found by the next tick.
-const PER_SHARD: u32 = 500;
+/// The most that is read from one shard at once.
+const PER_PAGE: u32 = 500;
+/// The time over which work is spread that an open breaker put off: what waited for an outage does not come back at once.
+const SPREAD: Duration = Duration::minutes(5);
+/// The pauses of work that only an operator can make possible again: they grow with the time that it has waited.
+const FIRST_PAUSE: Duration = Duration::minutes(1);
+const MAX_PAUSE: Duration = Duration::hours(1);
 
 /// A piece of work in the queue: the refresh of one generation of one credential.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,34 +34,41 @@ pub struct Work {
     pub project: ProjectId,
     /// The generation that was due; a newer one makes the work void.
     pub generation: u64,
+    /// It is in the queue of those whose provider is slow or fails, so that they hold up nobody else.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub apart: bool,
 }
 
 impl From<&Credential> for Work {
     fn from(credential: &Credential) -> Self {
         let Credential { id, project, generation, .. } = credential;
-        Self { credential: id.clone(), project: project.clone(), generation: *generation }
+        Self { credential: id.clone(), project: project.clone(), generation: *generation, apart: false }
     }
 }
 
-impl From<Due> for Work {
-    fn from(due: Due) -> Self {
-        Self { credential: due.credential, project: due.project, generation: due.generation }
+impl From<&Due> for Work {
+    fn from(due: &Due) -> Self {
+        let Due { project, credential, generation, .. } = due;
+        Self { credential: credential.clone(), project: project.clone(), generation: *generation, apart: false }
     }
+}
+
+/// What became of a piece of work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Worked {
+    /// It is done, or void.
+    Done,
+    /// Its provider is slow or fails: it belongs into the other queue.
+    Apart,
 }
 
 impl Engine {
-    /// What is due now, over all shards.
+    /// One page of what is due now in a shard.
     ///
     /// # Errors
     /// When the index cannot be read.
-    pub async fn find_due(&self) -> Result<Vec<Work>> {
-        let now = self.clock.now();
-        let shards = (0..DUE_SHARDS).map(|shard| self.store.list_due(shard, now, PER_SHARD));
-        let mut work = Vec::new();
-        for due in futures::future::join_all(shards).await {
-            work.extend(due?.into_iter().map(Work::from));
-        }
-        Ok(work)
+    pub async fn find_due(&self, shard: u32, cursor: Option<&str>) -> Result<Page<Due>> {
+        Ok(self.store.list_due(shard, self.clock.now(), PER_PAGE, cursor).await?)
     }
 
     /// Does a piece of work, if it is still to be done: the index and the queue may be behind.
@@ -63,10 +79,10 @@ impl Engine {
     pub async fn work(
         &self,
         work: &Work,
-        client: impl AsyncFnOnce(&Work, &crate::model::ids::ClientId) -> Result<Arc<Client>>,
-    ) -> Result<()> {
+        client: impl AsyncFnOnce(&Work, &ClientId) -> Result<Arc<Client>>,
+    ) -> Result<Worked> {
         let Some(credential) = self.store.find_credential(&work.project, &work.credential).await? else {
-            return Ok(());
+            return Ok(Worked::Done);
         };
         if credential.status == CredentialStatus::Revoking {
             let client = match &credential.client {
@@ -77,37 +93,74 @@ impl Engine {
                 },
                 None => None,
             };
-            return self.end(client.as_deref(), &credential).await;
+            return self.end(client.as_deref(), &credential).await.map(|()| Worked::Done);
         }
-        if !is_due(&credential, work.generation, self.clock.now()) {
-            return Ok(());
+        let now = self.clock.now();
+        if !is_open(&credential, work.generation, now) {
+            return Ok(Worked::Done);
         }
         // A raw credential is never due.
-        let Some(id) = &credential.client else { return Ok(()) };
+        let Some(id) = &credential.client else { return Ok(Worked::Done) };
         let client = match client(work, id).await {
             Ok(client) => client,
             Err(Error::NotFound) => {
                 return match self.park(&credential, "client_deleted").await {
                     Err(error) if !error.needs_reauthorization() => Err(error),
-                    Ok(_) | Err(_) => Ok(()),
+                    Ok(_) | Err(_) => Ok(Worked::Done),
                 };
             }
             Err(error) => return Err(error),
         };
+        if let Some(dies_at) = warns_of(&credential, &client.settings, now) {
+            self.warn(&credential, dies_at, now).await?;
+        }
+        if !is_due(&credential, &client.settings, now) {
+            // Nobody uses it, or it was found for its warning alone.
+            if credential.due_at.is_some_and(|at| at <= now.timestamp_millis()) {
+                let warned = Credential { warned_of: forecast(&credential, &client), ..credential.clone() };
+                self.store.reschedule(&credential, next_due(&warned, &client.settings, now)).await?;
+            }
+            return Ok(Worked::Done);
+        }
+        if !work.apart && self.is_apart(id).await {
+            return Ok(Worked::Apart);
+        }
         match self.refresh(&client, credential.clone(), Reason::Due, WAIT_BUDGET).await {
-            Ok(_) => Ok(()),
+            Ok(_) => Ok(Worked::Done),
             Err(error @ (Error::Dependency(_) | Error::Internal(_))) => Err(error),
             Err(error) => {
                 tracing::warn!(credential = %work.credential, %error, "a scheduled refresh brought no tokens");
-                // The client or the vault cannot be used now; nothing was noted on the credential yet.
-                if let Error::RefreshedTooOften { retry_after } = error {
-                    self.postpone(&credential, chrono::Duration::from_std(retry_after).ok()).await
-                } else if matches!(error, Error::Conflict { .. }) {
-                    self.postpone(&credential, None).await
-                } else {
-                    Ok(())
-                }
+                // An attempt has noted the time of the next one. Where none was made, nothing was noted yet.
+                let (wait, spread) = match error.plain() {
+                    Error::RefreshedTooOften { retry_after } => (Duration::from_std(*retry_after).ok(), None),
+                    Error::ProviderUnavailable { retry_after, .. } => {
+                        (retry_after.and_then(|after| Duration::from_std(after).ok()), Some(SPREAD))
+                    }
+                    Error::ClientRejected { .. } => (None, Some(SPREAD)),
+                    _ => (None, None),
+                };
+                self.postpone(&credential, wait.unwrap_or_else(|| pause(&credential, now)), spread).await?;
+                Ok(Worked::Done)
             }
         }
     }
+
+    /// N6: the project hears of it once, a week before.
+    async fn warn(&self, credential: &Credential, dies_at: Timestamp, now: Timestamp) -> Result<()> {
+        if self.store.warn_of(credential, &Event::expiring(credential, dies_at, now)).await? {
+            tracing::warn!(credential = %credential.id, %dies_at, "its refresh token dies soon");
+        }
+        Ok(())
+    }
+}
+
+/// The end of the refresh token that its project has been warned of by now (Unix milliseconds).
+fn forecast(credential: &Credential, client: &Client) -> Option<i64> {
+    credential.refresh_forecast(&client.settings).map(|forecast| forecast.at.timestamp_millis())
+}
+
+/// Half of the time that it has waited, within bounds: so that it is tried ever less often without being counted.
+fn pause(credential: &Credential, now: Timestamp) -> Duration {
+    let wanted = credential.refresh_after.unwrap_or_default();
+    Duration::milliseconds((now.timestamp_millis() - wanted) / 2).clamp(FIRST_PAUSE, MAX_PAUSE)
 }

@@ -10,16 +10,18 @@ use crate::error::Error;
 use crate::model::attempt::Attempt;
 use crate::model::client::Client;
 use crate::model::credential::{Credential, CredentialStatus, Evidence, Outcome};
+use crate::model::event::Event;
 use crate::model::flow::{Flow, FlowStatus};
+use crate::model::health::Health;
 use crate::model::ids::{ClientId, CredentialId, FlowId, KeyId, ProjectId, SessionId};
 use crate::model::principal::ApiKey;
 use crate::model::project::Project;
 use crate::model::session::Session;
 use crate::vault::root_key::Sealed;
 
-/// How many shards the index of due work has. 2,800 refreshes a second (ten million credentials an hour) are 175 writes
-/// a second and shard, far below what one partition takes.
-pub const DUE_SHARDS: u32 = 16;
+/// How many shards the index of due work has. 2,800 refreshes a second (ten million credentials an hour) are 88 changes
+/// a second and shard, of two writes each: far below the 1,000 that one partition takes.
+pub const DUE_SHARDS: u32 = 64;
 
 /// What a store can fail with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -135,6 +137,39 @@ pub struct AcquireRefresh {
     pub until: Timestamp,
     /// The attempt of a dead worker to take over; `None` where there must be no intent.
     pub take_over: Option<String>,
+    /// What was presented before because the refresh token was refused; it goes on being remembered.
+    pub tried: Vec<String>,
+    /// Where the credential stood in the index of due work when it was read (Unix milliseconds). Work that is due anyway
+    /// before the lease ends stays where it is, which is cheaper; other work becomes due when the lease ends.
+    pub due_before: Option<i64>,
+}
+
+/// What an attempt that is under way notes on its intent.
+#[derive(Debug, Clone)]
+pub struct NoteAttempt {
+    /// The fence that was acquired.
+    pub fence: u64,
+    /// The attempt.
+    pub attempt: String,
+    /// What is known of the outcome by now.
+    pub outcome: Outcome,
+    /// The fingerprint of a further refresh token that is about to be presented.
+    pub tried: Option<String>,
+}
+
+/// A token set that was received and could not be committed: the journal of REFRESH.md S5b.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Orphan {
+    /// The generation that the attempt started from.
+    pub base_gen: u64,
+    /// The fence of the attempt.
+    pub fence: u64,
+    /// The attempt.
+    pub attempt: String,
+    /// Where the vault has the token set.
+    pub pointer: String,
+    /// When it was received.
+    pub received_at: Timestamp,
 }
 
 /// A new committed generation (REFRESH.md S5).
@@ -168,6 +203,8 @@ pub struct CommitRefresh {
     pub status: CredentialStatus,
     /// Why.
     pub status_reason: Option<String>,
+    /// What is told of it, in the same transaction.
+    pub event: Option<Event>,
     /// When.
     pub now: Timestamp,
 }
@@ -191,6 +228,8 @@ pub struct ReleaseRefresh {
     pub status_reason: Option<String>,
     /// Unix milliseconds; `None` takes the credential out of the index of due work.
     pub next_due: Option<i64>,
+    /// What is told of it, in the same transaction.
+    pub event: Option<Event>,
 }
 
 /// What came of a conditional update of the refresh record.
@@ -211,6 +250,10 @@ pub struct Due {
     pub credential: CredentialId,
     /// The generation that was due.
     pub generation: u64,
+    /// Its client: a slow one has a queue of its own.
+    pub client: Option<ClientId>,
+    /// Unix milliseconds from which it has been due.
+    pub due_at: i64,
 }
 
 /// What is known about an `Idempotency-Key`.
@@ -366,7 +409,7 @@ pub trait Store: Send + Sync {
     /// The attempts that are kept, the newest first.
     async fn list_attempts(&self, project: &ProjectId, id: &CredentialId) -> StoreResult<Vec<Attempt>>;
 
-    /// Takes lease, fence and intent in one conditional update; the credential is due when the lease ends.
+    /// Takes lease, fence and intent in one conditional update; the credential is due when the lease ends, or since before.
     async fn acquire_refresh(
         &self,
         project: &ProjectId,
@@ -388,8 +431,34 @@ pub trait Store: Send + Sync {
         id: &CredentialId,
         release: &ReleaseRefresh,
     ) -> StoreResult<Attempted>;
+    /// Notes something on the intent of an attempt that is under way, if fence and attempt are still ours.
+    async fn note_attempt(&self, project: &ProjectId, id: &CredentialId, note: &NoteAttempt) -> StoreResult<Attempted>;
+    /// Moves the due time of a credential that nobody has leased and that is still as `base`: its generation, fence and
+    /// status. `false`: it is not.
+    async fn reschedule(&self, base: &Credential, next_due: Option<i64>) -> StoreResult<bool>;
+    /// Notes that the token of `base` is read, if its generation is still the same; where nobody has leased it, it also
+    /// becomes due at `next_due`, if one is given. Never moves what another call is about to decide.
+    async fn note_use(&self, base: &Credential, now: Timestamp, next_due: Option<i64>) -> StoreResult<()>;
+    /// Keeps a token set that could not be committed, for 30 days. A repetition is a success.
+    async fn keep_orphan(&self, project: &ProjectId, id: &CredentialId, orphan: &Orphan) -> StoreResult<()>;
+    /// The token sets that were received for the successor of a generation and not committed, the newest first.
+    async fn list_orphans(
+        &self,
+        project: &ProjectId,
+        id: &CredentialId,
+        base_generation: u64,
+    ) -> StoreResult<Vec<Orphan>>;
+    /// Notes that the credential's project is warned of the end of its refresh token, with the event, in one step.
+    /// `false`: it was warned of that end before, or the credential has another generation.
+    async fn warn_of(&self, base: &Credential, event: &Event) -> StoreResult<bool>;
+    /// What happened to a credential and waits for its delivery, the oldest first.
+    async fn list_events(&self, project: &ProjectId, id: &CredentialId) -> StoreResult<Vec<Event>>;
+    /// How a client's endpoints are doing.
+    async fn list_health(&self, client: &ClientId) -> StoreResult<Vec<Health>>;
+    /// Writes how an endpoint is doing, if the stored version is the one before. `false`: another call was first.
+    async fn put_health(&self, health: &Health) -> StoreResult<bool>;
     /// What is due in one shard of the index, the longest overdue first.
-    async fn list_due(&self, shard: u32, now: Timestamp, limit: u32) -> StoreResult<Vec<Due>>;
+    async fn list_due(&self, shard: u32, now: Timestamp, limit: u32, cursor: Option<&str>) -> StoreResult<Page<Due>>;
 
     /// Begins or recognises a call with an `Idempotency-Key`. One that was begun and neither finished nor abandoned within
     /// a minute may be begun again.

@@ -279,6 +279,9 @@ pub fn credential(flow: &Flow) -> Credential {
         backoff_until: None,
         written_until: 0,
         last_refreshed_at: None,
+        last_used_at: None,
+        warned_of: None,
+        due_at: None,
     }
 }
 
@@ -292,6 +295,8 @@ pub fn acquire(credential: &Credential, now: Timestamp) -> AcquireRefresh {
         now,
         until: now + Duration::seconds(25),
         take_over: None,
+        tried: Vec::new(),
+        due_before: credential.due_at,
     }
 }
 
@@ -313,6 +318,7 @@ pub fn commit(leased: &Credential, now: Timestamp) -> CommitRefresh {
         granted_scopes: vec!["read".to_owned(), "write".to_owned()],
         status: CredentialStatus::Active,
         status_reason: None,
+        event: None,
         now,
     }
 }
@@ -328,6 +334,7 @@ pub fn release(leased: &Credential) -> ReleaseRefresh {
         status: CredentialStatus::Active,
         status_reason: None,
         next_due: None,
+        event: None,
     }
 }
 

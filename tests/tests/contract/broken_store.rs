@@ -12,14 +12,16 @@ use grantkeeper::clock::Timestamp;
 use grantkeeper::model::attempt::Attempt;
 use grantkeeper::model::client::Client;
 use grantkeeper::model::credential::{Credential, CredentialStatus};
+use grantkeeper::model::event::Event;
 use grantkeeper::model::flow::{Flow, FlowStatus};
+use grantkeeper::model::health::Health;
 use grantkeeper::model::ids::{ClientId, CredentialId, FlowId, KeyId, ProjectId, SessionId};
 use grantkeeper::model::principal::ApiKey;
 use grantkeeper::model::project::Project;
 use grantkeeper::model::session::Session;
 use grantkeeper::store::{
-    AcquireRefresh, Attempted, CommitRefresh, Completion, Due, IdempotencyRecord, Idempotent, Page, Parking,
-    ReleaseRefresh, Replacement, StatusChange, Store, StoreError, StoreResult,
+    AcquireRefresh, Attempted, CommitRefresh, Completion, Due, IdempotencyRecord, Idempotent, NoteAttempt, Orphan,
+    Page, Parking, ReleaseRefresh, Replacement, StatusChange, Store, StoreError, StoreResult,
 };
 use grantkeeper::testing::fixtures::unique;
 use grantkeeper::testing::suite::RACERS;
@@ -129,6 +131,15 @@ broken! {
         fn find_flow_by_state(state_hash: &str) -> Option<Flow>;
         fn is_name_taken(project: &ProjectId, owner: &str, name: &str) -> bool;
         fn learn_lifetime(learned: &Credential) -> bool;
+        fn note_attempt(project: &ProjectId, id: &CredentialId, note: &NoteAttempt) -> Attempted;
+        fn reschedule(base: &Credential, next_due: Option<i64>) -> bool;
+        fn note_use(base: &Credential, now: Timestamp, next_due: Option<i64>) -> ();
+        fn keep_orphan(project: &ProjectId, id: &CredentialId, orphan: &Orphan) -> ();
+        fn list_orphans(project: &ProjectId, id: &CredentialId, base_generation: u64) -> Vec<Orphan>;
+        fn warn_of(base: &Credential, event: &Event) -> bool;
+        fn list_events(project: &ProjectId, id: &CredentialId) -> Vec<Event>;
+        fn list_health(client: &ClientId) -> Vec<Health>;
+        fn put_health(health: &Health) -> bool;
         fn finish_idempotent(record: &IdempotencyRecord, answer: &Sealed) -> ();
         fn abandon_idempotent(record: &IdempotencyRecord) -> ();
         fn ping() -> ();
@@ -379,12 +390,18 @@ broken! {
             self.real.release_refresh(project, id, &release).await
         }
 
-        async fn list_due(&self, shard: u32, now: Timestamp, limit: u32) -> StoreResult<Vec<Due>> {
+        async fn list_due(
+            &self,
+            shard: u32,
+            now: Timestamp,
+            limit: u32,
+            cursor: Option<&str>,
+        ) -> StoreResult<Page<Due>> {
             let now = if self.has(Flaw::DueForgetsTime) { grantkeeper::testing::fixtures::start() } else { now };
             let limit = if self.has(Flaw::DueForgetsLimit) { 1_000 } else { limit };
-            let mut due = self.real.list_due(shard, now, limit).await?;
+            let mut due = self.real.list_due(shard, now, limit, cursor).await?;
             if self.has(Flaw::DueIsReversed) {
-                due.reverse();
+                due.items.reverse();
             }
             Ok(due)
         }

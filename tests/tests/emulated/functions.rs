@@ -67,6 +67,7 @@ impl Functions {
             function.env_clear().env("PATH", "/usr/bin:/bin").envs(variables).envs(doors.environment(name));
             if has_queue {
                 function.env("GRANTKEEPER_REFRESH_QUEUE_URL", queue_url);
+                function.env("GRANTKEEPER_APART_QUEUE_URL", queue_url);
             }
             function.envs([
                 ("AWS_LAMBDA_RUNTIME_API", format!("{}/.rt/{name}", functions.url)),

@@ -30,7 +30,7 @@ impl Connected {
 
     fn work(&self) -> anyhow::Result<Work> {
         let (credential, project) = (CredentialId::parse(&self.id)?, self.world.stack.project.clone());
-        Ok(Work { credential, project, generation: 1 })
+        Ok(Work { credential, project, generation: 1, apart: false })
     }
 
     /// A worker takes the lease, refreshes at the provider, stages what it received, and dies before the commit.

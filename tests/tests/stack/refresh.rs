@@ -157,8 +157,12 @@ async fn the_tick_refreshes_what_is_due_and_nothing_else() -> Outcome {
 #[tokio::test]
 async fn work_that_comes_more_than_once_is_done_once() -> Outcome {
     let it = Connected::usual().await?;
-    let work =
-        Work { credential: CredentialId::parse(&it.id)?, project: it.world.stack.project.clone(), generation: 1 };
+    let work = Work {
+        credential: CredentialId::parse(&it.id)?,
+        project: it.world.stack.project.clone(),
+        generation: 1,
+        apart: false,
+    };
     let broker = &it.world.stack.broker;
     broker.work(&work).await?;
     assert_eq!(it.refreshes(), 0, "not due yet");
@@ -274,6 +278,8 @@ impl Connected {
             now,
             until: now + Duration::seconds(25),
             take_over: None,
+            tried: Vec::new(),
+            due_before: credential.due_at,
         };
         assert!(matches!(store.acquire_refresh(project, &id, &acquire).await?, Attempted::Applied(_)));
         Ok(())

@@ -45,6 +45,7 @@ pub struct Engines {
     address: SocketAddr,
     access: AccessKey,
     queue_url: String,
+    apart_queue_url: String,
     secrets: Arc<Secrets>,
     stop: watch::Sender<bool>,
     server: JoinHandle<()>,
@@ -76,11 +77,12 @@ impl Engines {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.context("no free loopback port")?;
         let address = listener.local_addr()?;
         let queue_url = format!("http://{address}/{}", sqs::queue_path());
+        let apart_queue_url = format!("http://{address}/{}", sqs::apart_queue_path());
         let (stop, stopped) = watch::channel(false);
         background(dynamodb::sweep_expired(tables.clone(), until(stopped.clone())));
         let gateway = Gateway::new(access.id.clone(), tables, Arc::clone(&secrets), queues);
         let server = background(gateway.serve(listener, until(stopped)));
-        Ok(Self { address, access, queue_url, secrets, stop, server })
+        Ok(Self { address, access, queue_url, apart_queue_url, secrets, stop, server })
     }
 
     /// The configuration for SDK clients in this process: endpoint, region and static credentials. Nothing is looked up in
@@ -115,6 +117,11 @@ impl Engines {
     /// `gk-refresh-dlq` after three deliveries.
     pub fn queue_url(&self) -> &str {
         &self.queue_url
+    }
+
+    /// The URL of the queue of work whose provider is slow or fails: `gk-refresh-apart`, otherwise like the other.
+    pub fn apart_queue_url(&self) -> &str {
+        &self.apart_queue_url
     }
 
     /// Stops accepting requests, gives those in flight one second to finish and closes the files.

@@ -1,6 +1,7 @@
 //! Credentials: metadata and the refresh record in one item, a pointer in the project's list, a name that is taken.
 
-use super::item::{META, credential_key, credential_pk, item, model, name_sk, names, number, project_pk, text, update};
+use super::due::{due_pk, due_time, shard};
+use super::item::{META, credential_key, credential_pk, item, model, name_sk, number, project_pk, text, update};
 use super::pointers::{additions, free_name, home, name_key, pointer_key, share, still_shared, take_name};
 use super::refresh::Change;
 use super::*;
@@ -21,31 +22,6 @@ const CHANGEABLE: [&str; 11] = [
 ];
 /// Those that belong to one grant, which another call may have settled or replaced meanwhile.
 const OF_GRANT: [&str; 5] = ["account", "choices", "former", "looked_up_at", "variables"];
-
-/// The shard of the index of due work that a credential is in.
-pub(super) fn shard(id: &CredentialId) -> u32 {
-    let hash = id.as_str().bytes().fold(0u32, |hash, byte| hash.wrapping_mul(31).wrapping_add(byte.into()));
-    hash % DUE_SHARDS
-}
-
-/// The partition of a shard in the index of due work.
-pub(super) fn due_pk(shard: u32) -> String {
-    format!("due#{shard:02}")
-}
-
-/// From when a credential has work to be done (Unix milliseconds): its refresh while its status allows one, the end of
-/// its grant at the provider.
-pub(super) fn due_time(credential: &Credential) -> Option<i64> {
-    match credential.status {
-        CredentialStatus::Active | CredentialStatus::ChoiceRequired | CredentialStatus::RefreshFailing => {
-            credential.refresh_after
-        }
-        CredentialStatus::Revoking => {
-            Some(credential.refresh_after.unwrap_or_else(|| credential.created_at.timestamp_millis()))
-        }
-        CredentialStatus::ReauthorizationRequired | CredentialStatus::Suspended | CredentialStatus::Revoked => None,
-    }
-}
 
 /// The item of a new credential.
 pub(super) fn credential_item(credential: &Credential) -> StoreResult<Item> {
@@ -175,29 +151,6 @@ impl DynamoDbStore {
             Err(Transaction::Refused(_) | Transaction::Contended) => Err(StoreError::Changed),
             Err(Transaction::Failed(error)) => Err(error),
         }
-    }
-
-    pub(super) async fn list_due(&self, shard: u32, now: Timestamp, limit: u32) -> StoreResult<Vec<Due>> {
-        let (condition, due) = ("due_shard = :shard AND due_at <= :now", "due");
-        let answer = self
-            .sdk
-            .query()
-            .table_name(&self.table)
-            .index_name(due)
-            .key_condition_expression(condition)
-            .set_expression_attribute_names(names(&[condition]))
-            .expression_attribute_values(":shard", text(due_pk(shard)))
-            .expression_attribute_values(":now", number(now.timestamp_millis()))
-            .limit(i32::try_from(limit).unwrap_or(i32::MAX))
-            .send()
-            .await
-            .map_err(unavailable)?;
-        let found = answer.items.unwrap_or_default().into_iter().filter_map(|item| {
-            let (project, credential) = item::parse_credential_pk(item.get("pk")?.as_s().ok()?)?;
-            let generation = item.get("gen")?.as_n().ok()?.parse().ok()?;
-            Some(Due { project, credential, generation })
-        });
-        Ok(found.collect())
     }
 }
 

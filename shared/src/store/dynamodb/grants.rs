@@ -1,6 +1,7 @@
 //! What replaces or ends the grant of a credential, whoever refreshes it at the moment.
 
-use super::credentials::{carries, due_time};
+use super::credentials::carries;
+use super::due::due_time;
 use super::item::{META, credential_key, flow_pk, key, number, text, update, values};
 use super::keys::serde_time;
 use super::pointers::{forget_pointers, free_name, name_key, still_shared};
@@ -92,7 +93,7 @@ impl DynamoDbStore {
         }
         // A refresh that is under way has the due time for itself.
         let condition = format!("#gen = :same_gen AND attribute_not_exists(#lease) AND {REFRESHABLE}");
-        let attempted = self.attempt(&learned.project, &learned.id, &change, &condition).await?;
+        let attempted = self.attempt(&learned.project, &learned.id, &change, &condition, None).await?;
         Ok(matches!(attempted, Attempted::Applied(_)))
     }
 
@@ -130,7 +131,7 @@ impl DynamoDbStore {
             self.change_with_pointers(base, &change, wanted).await?
         } else {
             let condition = reason_still(base, &mut change, STILL);
-            self.attempt(&base.project, &base.id, &change, &condition).await?
+            self.attempt(&base.project, &base.id, &change, &condition, None).await?
         };
         Ok(match attempted {
             // A repetition that meets its own result is success.

@@ -134,6 +134,18 @@ pub fn update(
     condition: &str,
     values: Item,
 ) -> StoreResult<TransactWriteItem> {
+    update_with(table, key, expression, condition, values, ReturnValuesOnConditionCheckFailure::None)
+}
+
+/// A conditional update, in a transaction; says whether a refusal brings the item that stood against it.
+pub fn update_with(
+    table: &str,
+    key: Item,
+    expression: &str,
+    condition: &str,
+    values: Item,
+    on_refusal: ReturnValuesOnConditionCheckFailure,
+) -> StoreResult<TransactWriteItem> {
     let update = Update::builder()
         .table_name(table)
         .set_key(Some(key))
@@ -141,7 +153,7 @@ pub fn update(
         .condition_expression(condition)
         .set_expression_attribute_names(names(&[expression, condition]))
         .set_expression_attribute_values((!values.is_empty()).then_some(values))
-        .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::None)
+        .return_values_on_condition_check_failure(on_refusal)
         .build()
         .map_err(|_| StoreError::Corrupt)?;
     Ok(TransactWriteItem::builder().update(update).build())

@@ -3,11 +3,15 @@
 mod attempts;
 mod clients;
 mod credentials;
+mod due;
+mod events;
 mod flows;
 mod grants;
+mod health;
 mod idempotency;
 mod item;
 mod keys;
+mod orphans;
 mod pointers;
 mod projects;
 mod refresh;
@@ -107,22 +111,28 @@ impl DynamoDbStore {
         if keys.is_empty() { Ok(items) } else { Err(StoreError::Unavailable) }
     }
 
-    /// Writes all or nothing. `Err(Some(n))`: the condition of the n-th write (from 0) was refused.
+    /// Writes all or nothing.
     async fn transact(&self, writes: Vec<TransactWriteItem>) -> Result<(), Transaction> {
+        self.transact_seeing(writes).await.map_err(|(refusal, _)| refusal)
+    }
+
+    /// Writes all or nothing. A refusal comes with the item that stood against it, where the write asked for that.
+    async fn transact_seeing(&self, writes: Vec<TransactWriteItem>) -> Result<(), (Transaction, Option<Item>)> {
         let sent = self.sdk.transact_write_items().set_transact_items(Some(writes)).send().await;
         let Err(error) = sent else { return Ok(()) };
         if let Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) = error.as_service_error() {
             let codes: Vec<&str> =
                 cancelled.cancellation_reasons().iter().map(|reason| reason.code().unwrap_or("None")).collect();
             if let Some(refused) = codes.iter().position(|code| *code == "ConditionalCheckFailed") {
-                return Err(Transaction::Refused(refused));
+                let old = cancelled.cancellation_reasons().get(refused).and_then(|reason| reason.item().cloned());
+                return Err((Transaction::Refused(refused), old));
             }
             // Two transactions on one item: the other one won, and the condition would now be tested on its result.
             if codes.contains(&"TransactionConflict") {
-                return Err(Transaction::Contended);
+                return Err((Transaction::Contended, None));
             }
         }
-        Err(Transaction::Failed(unavailable(error)))
+        Err((Transaction::Failed(unavailable(error)), None))
     }
 
     /// Writes all or nothing, once more when others were on the items: the conditions then judge what those left. For
@@ -233,7 +243,16 @@ delegate! {
     fn acquire_refresh(project: &ProjectId, id: &CredentialId, acquire: &AcquireRefresh) -> Attempted;
     fn commit_refresh(project: &ProjectId, id: &CredentialId, commit: &CommitRefresh) -> Attempted;
     fn release_refresh(project: &ProjectId, id: &CredentialId, release: &ReleaseRefresh) -> Attempted;
-    fn list_due(shard: u32, now: Timestamp, limit: u32) -> Vec<Due>;
+    fn note_attempt(project: &ProjectId, id: &CredentialId, note: &NoteAttempt) -> Attempted;
+    fn reschedule(base: &Credential, next_due: Option<i64>) -> bool;
+    fn note_use(base: &Credential, now: Timestamp, next_due: Option<i64>) -> ();
+    fn keep_orphan(project: &ProjectId, id: &CredentialId, orphan: &Orphan) -> ();
+    fn list_orphans(project: &ProjectId, id: &CredentialId, base_generation: u64) -> Vec<Orphan>;
+    fn warn_of(base: &Credential, event: &Event) -> bool;
+    fn list_events(project: &ProjectId, id: &CredentialId) -> Vec<Event>;
+    fn list_health(client: &ClientId) -> Vec<Health>;
+    fn put_health(health: &Health) -> bool;
+    fn list_due(shard: u32, now: Timestamp, limit: u32, cursor: Option<&str>) -> Page<Due>;
     fn begin_idempotent(record: &IdempotencyRecord, now: Timestamp) -> Idempotent;
     fn finish_idempotent(record: &IdempotencyRecord, answer: &Sealed) -> ();
     fn abandon_idempotent(record: &IdempotencyRecord) -> ();

@@ -3,7 +3,7 @@
 
 use aws_sdk_dynamodb::types::{ReturnValue, ReturnValuesOnConditionCheckFailure};
 
-use super::credentials::{due_pk, shard};
+use super::due::{due_pk, shard};
 use super::item::{credential_key, model, names, number, text, values};
 use super::keys::serde_time;
 use super::*;
@@ -77,6 +77,7 @@ impl DynamoDbStore {
             rt_fp: acquire.rt_fp.clone(),
             at_ms: acquire.now.timestamp_millis(),
             outcome: Outcome::Prepared,
+            tried: acquire.tried.clone(),
         };
         let mut change = Change::new(values([
             (":one", number(1)),
@@ -88,7 +89,10 @@ impl DynamoDbStore {
         change.set("lease", attribute(&lease)?);
         change.set("intent", attribute(&intent)?);
         // Should the worker die, its work is found again when the lease has ended; commit and release say otherwise.
-        change.due(id, Some(acquire.until.timestamp_millis()));
+        let until = acquire.until.timestamp_millis();
+        if acquire.due_before.is_none_or(|due| due > until) {
+            change.due(id, Some(until));
+        }
         let no_other = match &acquire.take_over {
             Some(dead) => {
                 change.values.insert(":dead".to_owned(), text(dead));
@@ -99,7 +103,7 @@ impl DynamoDbStore {
         let condition = format!(
             "#gen = :base_gen AND {REFRESHABLE} AND (attribute_not_exists(#lease) OR #lease.#until_ms < :now) AND {no_other}"
         );
-        let attempted = self.attempt(project, id, &change, &condition).await?;
+        let attempted = self.attempt(project, id, &change, &condition, None).await?;
         Ok(match attempted {
             // The SDK repeats a call whose answer was lost; the repetition is refused by its own lease.
             Attempted::Refused(Some(old)) if is_ours(&old, acquire) => Attempted::Applied(old),
@@ -144,7 +148,7 @@ impl DynamoDbStore {
         // The end of the lease is deliberately not tested: late but not superseded is fine.
         let condition =
             format!("#fence = :fence AND #gen = :base_gen AND #intent.#attempt = :attempt AND {REFRESHABLE}");
-        let attempted = self.attempt(project, id, &change, &condition).await?;
+        let attempted = self.attempt(project, id, &change, &condition, commit.event.as_ref()).await?;
         Ok(match attempted {
             // A repetition that meets its own commit is success.
             Attempted::Refused(Some(old)) if old.attempt == commit.attempt => Attempted::Applied(old),
@@ -176,16 +180,40 @@ impl DynamoDbStore {
             None => change.remove("intent"),
         }
         let condition = format!("#fence = :fence AND #intent.#attempt = :attempt AND {REFRESHABLE}");
-        self.attempt(project, id, &change, &condition).await
+        self.attempt(project, id, &change, &condition, release.event.as_ref()).await
     }
 
+    pub(super) async fn note_attempt(
+        &self,
+        project: &ProjectId,
+        id: &CredentialId,
+        note: &NoteAttempt,
+    ) -> StoreResult<Attempted> {
+        let mut change = Change::new(values([(":fence", generation(note.fence)), (":attempt", text(&note.attempt))]));
+        statuses(&mut change.values);
+        change.values.insert(":outcome".to_owned(), attribute(note.outcome)?);
+        change.sets.push("#intent.#outcome = :outcome".to_owned());
+        if let Some(tried) = &note.tried {
+            change.values.insert(":tried".to_owned(), attribute(vec![tried])?);
+            change.values.insert(":none".to_owned(), attribute(Vec::<String>::new())?);
+            change.sets.push("#intent.#tried = list_append(if_not_exists(#intent.#tried, :none), :tried)".to_owned());
+        }
+        let condition = format!("#fence = :fence AND #intent.#attempt = :attempt AND {REFRESHABLE}");
+        self.attempt(project, id, &change, &condition, None).await
+    }
+
+    /// One conditional update of a credential, with the event that tells of it.
     pub(super) async fn attempt(
         &self,
         project: &ProjectId,
         id: &CredentialId,
         change: &Change,
         condition: &str,
+        event: Option<&Event>,
     ) -> StoreResult<Attempted> {
+        if let Some(event) = event {
+            return self.attempt_with_event(project, id, change, condition, event).await;
+        }
         let expression = change.expression();
         let update = self
             .sdk

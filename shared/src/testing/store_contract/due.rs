@@ -54,9 +54,17 @@ async fn look(store: &dyn Store, of: &[Credential], now: Timestamp) -> Result<Ve
     let mut shards = Vec::new();
     for shard in 0..DUE_SHARDS {
         let mut places = Vec::new();
-        for Due { project, credential, generation } in store.list_due(shard, now, 1_000).await? {
-            let place = of.iter().position(|known| known.id == credential && known.project == project);
-            places.extend(place.map(|place| (place, generation)));
+        let mut cursor = None;
+        loop {
+            let page = store.list_due(shard, now, 1_000, cursor.as_deref()).await?;
+            for Due { project, credential, generation, .. } in page.items {
+                let place = of.iter().position(|known| known.id == credential && known.project == project);
+                places.extend(place.map(|place| (place, generation)));
+            }
+            cursor = page.next;
+            if cursor.is_none() {
+                break;
+            }
         }
         shards.push(places);
     }
@@ -129,7 +137,7 @@ async fn no_more_than_the_limit_is_listed(store: &dyn Store) -> Held {
         due_at(store, ms(at, 0)).await?;
     }
     for shard in 0..DUE_SHARDS {
-        ensure!(store.list_due(shard, at, 1).await?.len() <= 1, "more is listed than was asked for");
+        ensure!(store.list_due(shard, at, 1, None).await?.items.len() <= 1, "more is listed than was asked for");
     }
     Ok(())
 }

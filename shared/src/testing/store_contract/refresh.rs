@@ -47,7 +47,9 @@ fn with_lease(before: &Credential, by: &AcquireRefresh) -> Credential {
             rt_fp: by.rt_fp.clone(),
             at_ms: by.now.timestamp_millis(),
             outcome: Outcome::Prepared,
+            tried: by.tried.clone(),
         }),
+        due_at: Some(by.until.timestamp_millis()),
         ..before.clone()
     }
 }
