@@ -41,6 +41,7 @@ use state::State;
 use url::Url;
 
 pub use log::LogEntry;
+pub use opaque::fingerprint;
 pub use pose::{Endpoint, Pose, PoseSettings};
 pub use settings::{
     ApiHeader, AuthMethod, ClientSettings, ExpiresAtFormat, ExpiresInFormat, GrantType, GrantTypeWords, LostAnswer,

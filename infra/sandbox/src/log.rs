@@ -14,7 +14,7 @@ use futures::{future, stream};
 use serde::{Deserialize, Serialize};
 
 use crate::Sandbox;
-use crate::opaque::{Digest, REFRESH_TOKEN_PREFIX};
+use crate::opaque::{REFRESH_TOKEN_PREFIX, fingerprint};
 use crate::parameters::Parameters;
 use crate::settings::ScriptedAnswer;
 
@@ -78,7 +78,6 @@ pub(crate) struct Facts {
 impl Facts {
     /// Takes from the parameters what may be logged.
     pub(crate) fn note(&mut self, parameters: &Parameters) {
-        let fingerprint = |value: &str| Digest::of(value).fingerprint();
         let revoked = parameters.first("token").filter(|token| token.starts_with(REFRESH_TOKEN_PREFIX));
         self.grant_type = parameters.first("grant_type").map(shortened);
         self.scope = parameters.first("scope").map(shortened);

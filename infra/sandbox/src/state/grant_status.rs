@@ -6,12 +6,15 @@ use super::{Grant, GrantId, Millis, State};
 use crate::settings::GrantType;
 
 /// How many ended grants are remembered.
-const ENDED_CAPACITY: usize = 10_000;
+const ENDED_CAPACITY: usize = 100_000;
 
 /// A grant, as long as it stands and after it was revoked. One that merely ran out of tokens is forgotten.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct GrantStatus {
+    /// Its number: 1 for the first grant of the sandbox. 0 for one that ended before grants were numbered.
+    #[serde(default)]
+    pub id: u64,
     /// The client it was given to.
     pub client_id: String,
     /// The person; `None` for client credentials.
@@ -22,7 +25,7 @@ pub struct GrantStatus {
     pub scopes: Vec<String>,
     /// False once it was revoked: none of its tokens works any more.
     pub alive: bool,
-    /// Fingerprints of all its refresh tokens, the oldest first: the first 12 hex digits of their SHA-256.
+    /// Fingerprints of all its refresh tokens, the oldest first and the newest last: the first 12 hex digits of their SHA-256.
     pub refresh_tokens: Vec<String>,
     /// Those of them that can be used now.
     pub usable_refresh_tokens: Vec<String>,
@@ -45,18 +48,18 @@ impl State {
     }
 
     fn status_of(&self, id: GrantId, grant: &Grant, alive: bool, now: Millis) -> GrantStatus {
-        let mut tokens: Vec<_> = self.refresh_tokens.iter().filter(|(_, token)| token.grant == id).collect();
-        tokens.sort_by_key(|(_, token)| token.issued_at);
+        let tokens: Vec<_> = self.refresh_tokens.of(id).collect();
         let client = self.clients.get(&grant.client_id).filter(|_| alive);
         let usable = tokens.iter().filter(|(_, token)| client.is_some_and(|client| token.is_usable(client, now)));
         GrantStatus {
+            id,
             client_id: grant.client_id.clone(),
             user: grant.user.clone(),
             grant_type: grant.grant_type,
             scopes: grant.scopes.clone(),
             alive,
-            usable_refresh_tokens: usable.map(|(digest, _)| digest.fingerprint()).collect(),
-            refresh_tokens: tokens.iter().map(|(digest, _)| digest.fingerprint()).collect(),
+            usable_refresh_tokens: usable.map(|(digest, _)| digest.fingerprint().to_string()).collect(),
+            refresh_tokens: tokens.iter().map(|(digest, _)| digest.fingerprint().to_string()).collect(),
         }
     }
 }
