@@ -1,7 +1,7 @@
 //! Everything the sandbox remembers. Each method is one step of the state machine, pure but for the wall clock in
 //! `now`; the caller holds the lock and saves.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -16,6 +16,7 @@ mod owner;
 mod tests;
 
 pub(crate) use exchange::{CodeRedemption, IdFacts, Issued};
+use grant_status::Ended;
 pub use grant_status::GrantStatus;
 use kept::{AccessTokens, Codes, RefreshTokens};
 
@@ -40,9 +41,8 @@ pub(crate) struct State {
     grants: BTreeMap<GrantId, Grant>,
     access_tokens: AccessTokens,
     refresh_tokens: RefreshTokens,
-    /// What is left of revoked grants, oldest first.
     #[serde(default)]
-    ended: VecDeque<GrantStatus>,
+    ended: Ended,
     /// Grants whose last token was revoked alone.
     #[serde(default)]
     bare: BTreeSet<GrantId>,
@@ -147,7 +147,7 @@ impl State {
             grants: BTreeMap::new(),
             access_tokens: AccessTokens::default(),
             refresh_tokens: RefreshTokens::default(),
-            ended: VecDeque::new(),
+            ended: Ended::default(),
             bare: BTreeSet::new(),
         }
     }
@@ -245,6 +245,11 @@ impl State {
                 self.grants.remove(&grant);
             }
         }
+    }
+
+    /// Whether a grant stands.
+    pub(crate) fn stands(&self, grant: GrantId) -> bool {
+        self.grants.contains_key(&grant)
     }
 
     fn has_tokens(&self, grant: GrantId) -> bool {

@@ -34,6 +34,7 @@ pub(crate) struct Expiry {
 }
 
 /// What an ID token says that the token answer does not.
+#[derive(Clone)]
 pub(crate) struct IdFacts {
     pub(crate) user: String,
     pub(crate) nonce: Option<String>,

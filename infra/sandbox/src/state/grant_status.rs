@@ -1,8 +1,11 @@
 //! What tests can read about grants, with fingerprints instead of tokens, also after they ended.
 
+use std::collections::{BTreeMap, VecDeque};
+
 use serde::{Deserialize, Serialize};
 
 use super::{Grant, GrantId, Millis, State};
+use crate::opaque::Digest;
 use crate::settings::GrantType;
 
 /// How many ended grants are remembered.
@@ -31,20 +34,65 @@ pub struct GrantStatus {
     pub usable_refresh_tokens: Vec<String>,
 }
 
+/// What is left of revoked grants, oldest first.
+#[derive(Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(from = "VecDeque<GrantStatus>", into = "VecDeque<GrantStatus>")]
+pub(super) struct Ended {
+    statuses: VecDeque<GrantStatus>,
+    /// The grants of their refresh tokens and how many of each were given out later, by fingerprint.
+    places: BTreeMap<String, (GrantId, u32)>,
+}
+
+impl Ended {
+    fn push(&mut self, status: GrantStatus) {
+        if self.statuses.len() == ENDED_CAPACITY {
+            for fingerprint in self.statuses.pop_front().into_iter().flat_map(|status| status.refresh_tokens) {
+                self.places.remove(&fingerprint);
+            }
+        }
+        for (fingerprint, age) in status.refresh_tokens.iter().rev().zip(0..) {
+            self.places.insert(fingerprint.clone(), (status.id, age));
+        }
+        self.statuses.push_back(status);
+    }
+}
+
+impl From<VecDeque<GrantStatus>> for Ended {
+    fn from(statuses: VecDeque<GrantStatus>) -> Ended {
+        let mut ended = Ended::default();
+        statuses.into_iter().for_each(|status| ended.push(status));
+        ended
+    }
+}
+
+impl From<Ended> for VecDeque<GrantStatus> {
+    fn from(ended: Ended) -> Self {
+        ended.statuses
+    }
+}
+
 impl State {
     /// All grants that are remembered, ended ones first.
     pub(crate) fn grant_statuses(&self, now: Millis) -> Vec<GrantStatus> {
         let standing = self.grants.iter().map(|(id, grant)| self.status_of(*id, grant, true, now));
-        self.ended.iter().cloned().chain(standing).collect()
+        self.ended.statuses.iter().cloned().chain(standing).collect()
+    }
+
+    /// One grant, if it is remembered.
+    pub(crate) fn grant_status(&self, id: GrantId, now: Millis) -> Option<GrantStatus> {
+        let standing = self.grants.get(&id).map(|grant| self.status_of(id, grant, true, now));
+        standing.or_else(|| self.ended.statuses.iter().rev().find(|status| status.id == id).cloned())
+    }
+
+    /// The grant of a refresh token and how many of it were given out later, also when the grant was revoked.
+    pub(crate) fn place_of(&self, refresh_token: &Digest) -> Option<(GrantId, u32)> {
+        let standing = self.refresh_tokens.get(refresh_token).map(|token| (token.grant, self.refresh_tokens.age(token)));
+        standing.or_else(|| self.ended.places.get(&refresh_token.fingerprint().to_string()).copied())
     }
 
     pub(super) fn remember_end(&mut self, id: GrantId) {
         let Some(grant) = self.grants.get(&id) else { return };
-        let status = self.status_of(id, grant, false, 0);
-        if self.ended.len() == ENDED_CAPACITY {
-            self.ended.pop_front();
-        }
-        self.ended.push_back(status);
+        self.ended.push(self.status_of(id, grant, false, 0));
     }
 
     fn status_of(&self, id: GrantId, grant: &Grant, alive: bool, now: Millis) -> GrantStatus {
