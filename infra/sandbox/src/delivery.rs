@@ -60,10 +60,10 @@ impl Delivery {
     pub(crate) fn of(scripted: &ScriptedAnswer, shape: &TokenResponseShape) -> Delivery {
         let (before, after, spoil) = match scripted {
             ScriptedAnswer::Lost(LostAnswer::Drop | LostAnswer::DropAfter) => (0, 0, Some(Spoil::Lose)),
-            ScriptedAnswer::Status(status) => (0, 0, Some(Canned::status(*status, None))),
+            ScriptedAnswer::Status(status) => (0, 0, Some(Spoil::Replace(Canned::status(*status, None)))),
             ScriptedAnswer::Raw(raw) => {
                 let (headers, body) = raw.parts();
-                (0, 0, Some(Canned::new(raw.status, headers, body.into())))
+                (0, 0, Some(Spoil::Replace(Canned::new(raw.status, headers, body.into()))))
             }
             ScriptedAnswer::Fault(fault) => {
                 let is_early = fault.kind == FaultKind::Delay && !fault.after_commit;
@@ -93,18 +93,15 @@ fn spoil_of(fault: &Fault, shape: &TokenResponseShape) -> Option<Spoil> {
     Some(match &fault.kind {
         FaultKind::Delay => return None,
         FaultKind::Hang | FaultKind::Drop => Spoil::Lose,
-        FaultKind::Status { status, retry_after } => Canned::status(*status, *retry_after),
+        FaultKind::Status { status, retry_after } => Spoil::Replace(Canned::status(*status, *retry_after)),
         FaultKind::Truncate { full_length } => Spoil::Cut(Cut { full_length: *full_length }),
-        FaultKind::Garbage { body } => Canned::garbage(*body),
+        FaultKind::Garbage { body } => Spoil::Replace(Canned::garbage(*body)),
         FaultKind::OauthError { error, status, retry_after } => {
             let usual = if error == "invalid_client" { 401 } else { 400 };
             let status = if shape.errors_in_200 { 200 } else { status.unwrap_or(usual) };
             let (media_type, body) = error_body(shape, error, "a scripted error");
             let headers = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static(media_type))]);
-            let Spoil::Replace(canned) = Canned::new(status, with_retry_after(headers, *retry_after), body.into())
-            else {
-                return None;
-            };
+            let canned = Canned::new(status, with_retry_after(headers, *retry_after), body.into());
             Spoil::Replace(Canned { error: Some(error.clone()), ..canned })
         }
     })
@@ -116,16 +113,16 @@ fn with_retry_after(mut headers: HeaderMap, seconds: Option<u32>) -> HeaderMap {
 }
 
 impl Canned {
-    fn new(status: u16, headers: HeaderMap, body: Bytes) -> Spoil {
+    fn new(status: u16, headers: HeaderMap, body: Bytes) -> Canned {
         let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        Spoil::Replace(Canned { status, headers, body, error: None })
+        Canned { status, headers, body, error: None }
     }
 
-    fn status(status: u16, retry_after: Option<u32>) -> Spoil {
+    fn status(status: u16, retry_after: Option<u32>) -> Canned {
         Canned::new(status, with_retry_after(HeaderMap::new(), retry_after), Bytes::new())
     }
 
-    fn garbage(garbage: Garbage) -> Spoil {
+    fn garbage(garbage: Garbage) -> Canned {
         let (media_type, body) = match garbage {
             Garbage::Html => ("text/html; charset=utf-8", Bytes::from_static(PAGE.as_bytes())),
             Garbage::Bytes => ("application/json", Bytes::from_static(NOISE)),
@@ -138,7 +135,8 @@ impl Canned {
 const PAGE: &str = "<!doctype html>\n<title>Please wait</title>\n<h1>We will be right back</h1>\n";
 
 /// The beginning of a gzip stream, then what is no UTF-8.
-const NOISE: &[u8] = b"\x1f\x8b\x08\x00\x00\xff\xfe{\"access_token\": \x80\xc3(\xa0\xa1\xe2\x28\xa1\xf0\x28\x8c\xbc\x00";
+const NOISE: &[u8] =
+    b"\x1f\x8b\x08\x00\x00\xff\xfe{\"access_token\": \x80\xc3(\xa0\xa1\xe2\x28\xa1\xf0\x28\x8c\xbc\x00";
 
 impl Spoil {
     /// What is sent instead of an answer. A lost one is closed later, when it has waited.

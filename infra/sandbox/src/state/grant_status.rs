@@ -86,7 +86,8 @@ impl State {
 
     /// The grant of a refresh token and how many of it were given out later, also when the grant was revoked.
     pub(crate) fn place_of(&self, refresh_token: &Digest) -> Option<(GrantId, u32)> {
-        let standing = self.refresh_tokens.get(refresh_token).map(|token| (token.grant, self.refresh_tokens.age(token)));
+        let standing =
+            self.refresh_tokens.get(refresh_token).map(|token| (token.grant, self.refresh_tokens.age(token)));
         standing.or_else(|| self.ended.places.get(&refresh_token.fingerprint().to_string()).copied())
     }
 

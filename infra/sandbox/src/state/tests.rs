@@ -93,7 +93,8 @@ fn refresh_tokens_are_told_in_the_order_they_were_given_out_in_also_within_one_m
     state.clients.insert("app".into(), client.clone());
     let mut values = vec![state.grant_password(&client, "ada", scopes(), fresh(), 0).refresh_token.unwrap()];
     for _ in 0..9 {
-        values.push(state.refresh(&client, &values[values.len() - 1], None, fresh(), 0).unwrap().refresh_token.unwrap());
+        values
+            .push(state.refresh(&client, &values[values.len() - 1], None, fresh(), 0).unwrap().refresh_token.unwrap());
     }
     let told = state.grant_statuses(0);
     let fingerprints: Vec<_> = values.iter().map(|value| crate::opaque::fingerprint(value)).collect();

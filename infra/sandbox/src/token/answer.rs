@@ -18,7 +18,10 @@ pub(super) fn tokens(client: &ClientSettings, issued: &Issued, id_token: Option<
         ("access_token", Some(json!(issued.access_token))),
         ("token_type", Some(json!("Bearer"))),
         ("expires_in", expiry.and_then(|expiry| expires_in(shape.expires_in_format, expiry.seconds))),
-        ("expires_at", expiry.zip(shape.expires_at).map(|(expiry, format)| expires_at(format, client.shown(expiry.at)))),
+        (
+            "expires_at",
+            expiry.zip(shape.expires_at).map(|(expiry, format)| expires_at(format, client.shown(expiry.at))),
+        ),
         ("refresh_token", issued.refresh_token.as_ref().map(|token| json!(token))),
         ("scope", (!client.omit_scope).then(|| scope(shape, &issued.scopes))),
         ("id_token", id_token.map(|token| json!(token))),
