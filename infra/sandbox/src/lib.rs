@@ -1,8 +1,9 @@
 //! A scriptable OAuth 2.0 and OpenID Connect authorization server with an API behind it.
 //!
 //! It serves the demo, the tests and rehearsals: a test sets, per client, how refresh tokens rotate, what a reuse
-//! costs and what the answers leave out, moves the clock, and reads afterwards which requests arrived. Anybody may
-//! sign in under any name, so it must never stand in front of anything of value.
+//! costs, what the answers leave out and how they get lost ([`Fault`], [`FaultRule`]), moves the clock, and reads
+//! afterwards which requests arrived ([`Sandbox::log`]) and how old the refresh tokens were that they presented
+//! ([`Sandbox::presented`]). Anybody may sign in under any name, so it must never stand in front of anything of value.
 //!
 //! It can also pose as the providers of a catalogue ([`Sandbox::pose`]): [`Sandbox::poses_router`] then answers at their
 //! hosts and paths, takes only requests that are as a provider's entry says, and answers in the provider's shape.
