@@ -18,6 +18,7 @@ use crate::Sandbox;
 use crate::log::LogEntry;
 use crate::oauth_error::no_store;
 use crate::parameters::has_media_type;
+use crate::presented::Presentation;
 use crate::settings::ClientSettings;
 use crate::state::GrantStatus;
 
@@ -40,6 +41,14 @@ struct GrantFilter {
     client_id: Option<String>,
 }
 
+/// Which presented refresh tokens are read; what is left out does not count.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PresentedFilter {
+    client_id: Option<String>,
+    grant: Option<u64>,
+}
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct UserRevocation {
@@ -52,6 +61,7 @@ pub(crate) fn routes(sandbox: &Sandbox) -> Router<Sandbox> {
         .route("/admin/clients/{client_id}", put(put_client).patch(patch_client))
         .route("/admin/grants", get(list_grants))
         .route("/admin/log", get(read_log).delete(clear_log))
+        .route("/admin/refresh-tokens", get(list_presented).delete(clear_presented))
         .route("/admin/clock", post(advance_clock))
         .route("/admin/revoke", post(revoke_user))
         .layer(from_fn_with_state(sandbox.clone(), guard))
@@ -105,6 +115,23 @@ async fn read_log(Shared(sandbox): Shared<Sandbox>) -> Json<Vec<LogEntry>> {
 
 async fn clear_log(Shared(sandbox): Shared<Sandbox>) -> StatusCode {
     sandbox.clear_log();
+    StatusCode::NO_CONTENT
+}
+
+async fn list_presented(
+    Shared(sandbox): Shared<Sandbox>,
+    Query(filter): Query<PresentedFilter>,
+) -> Json<Vec<Presentation>> {
+    let mut presented = sandbox.presented();
+    presented.retain(|one| {
+        filter.client_id.as_ref().is_none_or(|client_id| one.client_id.as_ref() == Some(client_id))
+            && filter.grant.is_none_or(|grant| one.grant == Some(grant))
+    });
+    Json(presented)
+}
+
+async fn clear_presented(Shared(sandbox): Shared<Sandbox>) -> StatusCode {
+    sandbox.clear_presented();
     StatusCode::NO_CONTENT
 }
 

@@ -7,7 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use subtle::ConstantTimeEq;
 
 use crate::oauth_error::OauthError;
-use crate::opaque::Digest;
+use crate::opaque::fingerprint;
 use crate::parameters::Parameters;
 use crate::settings::{AuthMethod, ClientSettings};
 use crate::state::State;
@@ -59,7 +59,7 @@ impl PresentedClient {
 
     /// The secret that came along, as the log may tell it.
     pub(crate) fn secret_fingerprint(&self) -> Option<String> {
-        self.secret.as_deref().map(|secret| Digest::of(secret).fingerprint())
+        self.secret.as_deref().map(fingerprint)
     }
 }
 

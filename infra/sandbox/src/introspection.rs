@@ -45,13 +45,13 @@ fn answer(
             // RFC 7662 §2.2: nothing but this, whatever the reason.
             None => json!({ "active": false }),
             Some(ValidToken::Access(token, grant)) => {
-                let mut answer = description(sandbox, grant, &token.scopes, token.issued_at);
+                let mut answer = description(sandbox, grant, &token.scopes, client.shown(token.issued_at));
                 set(&mut answer, "token_type", Some(json!("Bearer")));
-                set(&mut answer, "exp", token.expires_at.map(|expires_at| json!(expires_at / 1000)));
+                set(&mut answer, "exp", token.expires_at.map(|expires_at| json!(client.shown(expires_at) / 1000)));
                 answer
             }
             Some(ValidToken::Refresh(token, grant)) => {
-                description(sandbox, grant, &client.granted(&grant.scopes), token.issued_at)
+                description(sandbox, grant, &client.granted(&grant.scopes), client.shown(token.issued_at))
             }
         })
     })

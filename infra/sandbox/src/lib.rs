@@ -1,8 +1,9 @@
 //! A scriptable OAuth 2.0 and OpenID Connect authorization server with an API behind it.
 //!
 //! It serves the demo, the tests and rehearsals: a test sets, per client, how refresh tokens rotate, what a reuse
-//! costs and what the answers leave out, moves the clock, and reads afterwards which requests arrived. Anybody may
-//! sign in under any name, so it must never stand in front of anything of value.
+//! costs, what the answers leave out and how they get lost ([`Fault`], [`FaultRule`]), moves the clock, and reads
+//! afterwards which requests arrived ([`Sandbox::log`]) and how old the refresh tokens were that they presented
+//! ([`Sandbox::presented`]). Anybody may sign in under any name, so it must never stand in front of anything of value.
 //!
 //! It can also pose as the providers of a catalogue ([`Sandbox::pose`]): [`Sandbox::poses_router`] then answers at their
 //! hosts and paths, takes only requests that are as a provider's entry says, and answers in the provider's shape.
@@ -12,6 +13,7 @@ mod api;
 mod authorize;
 mod client_auth;
 mod data_file;
+mod delivery;
 mod id_token;
 mod introspection;
 mod log;
@@ -21,6 +23,7 @@ mod opaque;
 mod pages;
 mod parameters;
 mod pose;
+mod presented;
 mod revocation;
 mod settings;
 mod state;
@@ -36,15 +39,20 @@ use axum::routing::{any, get, post};
 use data_file::DataFile;
 use id_token::SigningKey;
 use log::Log;
+use opaque::Digest;
 use pose::Poses;
+use presented::Presented;
 use state::State;
 use url::Url;
 
 pub use log::LogEntry;
+pub use opaque::fingerprint;
 pub use pose::{Endpoint, Pose, PoseSettings};
+pub use presented::{AnswerFate, Presentation};
 pub use settings::{
-    ApiHeader, AuthMethod, ClientSettings, ExpiresAtFormat, ExpiresInFormat, GrantType, GrantTypeWords, LostAnswer,
-    RawAnswer, RefreshTokenMode, ReusePenalty, ScriptedAnswer, TokenRequestRules, TokenResponseShape,
+    Always, ApiHeader, AuthMethod, ClientSettings, ExpiresAtFormat, ExpiresInFormat, Fault, FaultKind, FaultRule,
+    Garbage, GrantType, GrantTypeWords, LostAnswer, RawAnswer, RefreshTokenMode, ReusePenalty, ScriptedAnswer,
+    TokenRequestRules, TokenResponseShape, When,
 };
 pub use state::GrantStatus;
 
@@ -67,6 +75,7 @@ struct Inner {
     signing_key: SigningKey,
     state: Mutex<State>,
     log: Log,
+    presented: Presented,
     poses: Poses,
 }
 
@@ -98,6 +107,7 @@ impl Sandbox {
             signing_key,
             state: Mutex::new(state),
             log: Log::default(),
+            presented: Presented::default(),
             poses: Poses::default(),
         })))
     }
@@ -153,9 +163,28 @@ impl Sandbox {
         self.0.log.clear();
     }
 
-    /// The grants that stand and the last 10,000 revoked ones, those first.
+    /// The last 1,000,000 times that a refresh token was presented at the token endpoint since the start, oldest first.
+    pub fn presented(&self) -> Vec<Presentation> {
+        self.0.presented.all()
+    }
+
+    /// Forgets the presented refresh tokens. A request that is still being answered is not noted any more.
+    pub fn clear_presented(&self) {
+        self.0.presented.clear();
+    }
+
+    /// The grants that stand and the last 100,000 revoked ones, those first.
     pub fn grants(&self) -> Vec<GrantStatus> {
         self.read(|state| state.grant_statuses(state.now()))
+    }
+
+    /// The grant that a refresh token was given out for, standing or among the last 100,000 revoked ones, and how many
+    /// refresh tokens were given out for it after this one.
+    pub fn grant_of(&self, refresh_token: &str) -> Option<(GrantStatus, u32)> {
+        self.read(|state| {
+            let (id, age) = state.place_of(&Digest::of(refresh_token))?;
+            Some((state.grant_status(id, state.now())?, age))
+        })
     }
 
     fn issuer(&self) -> &str {

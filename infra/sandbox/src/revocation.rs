@@ -4,13 +4,14 @@ use axum::body::Bytes;
 use axum::extract::State as Shared;
 use axum::extract::rejection::BytesRejection;
 use axum::http::{HeaderMap, StatusCode};
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 
 use crate::Sandbox;
 use crate::client_auth::PresentedClient;
 use crate::log::Facts;
 use crate::oauth_error::{OauthError, no_store};
 use crate::parameters::Parameters;
+use crate::settings::TokenResponseShape;
 use crate::state::{Revocation, State};
 use crate::token::with_facts;
 
@@ -20,11 +21,11 @@ pub(crate) async fn revoke(
     body: Result<Bytes, BytesRejection>,
 ) -> Response {
     let mut facts = Facts::default();
-    let outcome = answer(&sandbox, &headers, body, &mut facts);
+    let outcome = answer(&sandbox, &headers, body, &mut facts).await;
     with_facts(outcome, facts)
 }
 
-fn answer(
+async fn answer(
     sandbox: &Sandbox,
     headers: &HeaderMap,
     body: Result<Bytes, BytesRejection>,
@@ -41,8 +42,9 @@ fn answer(
     });
     if scripted == Some(true) {
         let next = |state: &mut State| state.clients.get_mut(&presented.client_id)?.next_revoke_answer();
-        if let Some(response) = facts.follow(sandbox.transact(next)?) {
-            return Ok(response);
+        if !facts.follow(sandbox.transact(next)?, &TokenResponseShape::default()).await {
+            // Nobody gets to see it.
+            return Ok(StatusCode::NO_CONTENT.into_response());
         }
     }
     let revocation = sandbox.transact(|state| {

@@ -10,20 +10,27 @@ use url::Url;
 
 mod choices;
 mod dialect;
+mod fault;
+mod fault_rule;
 mod scripted;
 #[cfg(test)]
 mod tests;
 
 pub use choices::{AuthMethod, GrantType, RefreshTokenMode, ReusePenalty};
 pub use dialect::{ApiHeader, ExpiresAtFormat, ExpiresInFormat, GrantTypeWords, TokenRequestRules, TokenResponseShape};
+pub use fault::{Fault, FaultKind, Garbage};
+pub use fault_rule::{Always, FaultRule, When};
 pub use scripted::{LostAnswer, RawAnswer, ScriptedAnswer};
 
-/// The longest delay of the token endpoint, milliseconds.
+/// The longest delay of an answer, milliseconds.
 const MAX_DELAY_MS: u32 = 60_000;
+
+/// How far a client's view of the clock may be off, seconds: a year.
+const MAX_SKEW_SECONDS: i64 = 366 * 86_400;
 
 /// A client registration (RFC 7591 §2) and the behaviour it meets. Fields left out of JSON take their defaults;
 /// unknown fields are refused. Serializing writes the secret: that form is for the data file.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ClientSettings {
     /// 1 to 200 printable ASCII characters (RFC 6749 §2.2).
@@ -66,6 +73,10 @@ pub struct ClientSettings {
     pub token_response: TokenResponseShape,
     /// What the next token requests get instead of the usual answer, each once.
     pub token_answers: VecDeque<ScriptedAnswer>,
+    /// What token requests get again and again instead of the usual answer. The first rule that strikes counts, and
+    /// `token_answers` go first. `null` in JSON is an empty list.
+    #[serde(deserialize_with = "fault_rule::rules")]
+    pub token_faults: Vec<FaultRule>,
     /// What the next revocation requests get instead of the usual answer, each once.
     pub revoke_answers: VecDeque<ScriptedAnswer>,
     /// Authorization responses carry `iss` (RFC 9207); on by default.
@@ -86,6 +97,9 @@ pub struct ClientSettings {
     pub api_keys: Vec<String>,
     /// The token endpoint acts at once and answers after so many milliseconds, at most 60,000.
     pub delay_ms: u32,
+    /// So many seconds the provider's clock is off where it shows to the client: in `Date`, `expires_at`, introspection
+    /// and the times of ID tokens. Lifetimes are counted by the right clock. At most a year either way.
+    pub clock_skew_seconds: i64,
 }
 
 impl Default for ClientSettings {
@@ -120,6 +134,7 @@ impl Default for ClientSettings {
             token_request: TokenRequestRules::default(),
             token_response: TokenResponseShape::default(),
             token_answers: VecDeque::new(),
+            token_faults: Vec::new(),
             revoke_answers: VecDeque::new(),
             send_iss: true,
             code_seconds: 60,
@@ -130,6 +145,7 @@ impl Default for ClientSettings {
             api_audience: None,
             api_keys: Vec::new(),
             delay_ms: 0,
+            clock_skew_seconds: 0,
         }
     }
 }
@@ -158,10 +174,15 @@ impl ClientSettings {
         self.token_response.validate()?;
         self.api_header.validate()?;
         self.token_answers.iter().chain(&self.revoke_answers).try_for_each(ScriptedAnswer::validate)?;
+        self.token_faults.iter().try_for_each(FaultRule::validate)?;
         if let Some(name) = &self.auto_consent {
             ensure!(is_username(name), "auto_consent must be a username: 1 to 80 bytes, no control characters");
         }
         ensure!(self.delay_ms <= MAX_DELAY_MS, "delay_ms must be at most {MAX_DELAY_MS}");
+        ensure!(
+            self.clock_skew_seconds.saturating_abs() <= MAX_SKEW_SECONDS,
+            "clock_skew_seconds must be at most {MAX_SKEW_SECONDS} either way"
+        );
         Ok(())
     }
 
@@ -234,6 +255,11 @@ impl ClientSettings {
     /// Seconds until an access token issued now expires; `None` when it never does.
     pub(crate) fn expires_in(&self) -> Option<u32> {
         self.access_token_seconds.filter(|seconds| *seconds > 0)
+    }
+
+    /// A moment as the provider's clock shows it to the client, both in milliseconds.
+    pub(crate) fn shown(&self, moment: i64) -> i64 {
+        moment.saturating_add(self.clock_skew_seconds.saturating_mul(1000))
     }
 
     /// Whether the client is given refresh tokens with the grants of a person.

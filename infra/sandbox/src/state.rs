@@ -1,7 +1,7 @@
 //! Everything the sandbox remembers. Each method is one step of the state machine, pure but for the wall clock in
 //! `now`; the caller holds the lock and saves.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -10,12 +10,15 @@ use crate::settings::{ClientSettings, GrantType, ReusePenalty};
 
 mod exchange;
 mod grant_status;
+mod kept;
 mod owner;
 #[cfg(test)]
 mod tests;
 
 pub(crate) use exchange::{CodeRedemption, IdFacts, Issued};
+use grant_status::Ended;
 pub use grant_status::GrantStatus;
+use kept::{AccessTokens, Codes, RefreshTokens};
 
 /// Milliseconds since the Unix epoch, on the sandbox's clock.
 pub(crate) type Millis = i64;
@@ -33,14 +36,16 @@ pub(crate) struct State {
     pub(crate) signing_key: String,
     pub(crate) clock_offset_ms: Millis,
     pub(crate) clients: BTreeMap<String, ClientSettings>,
-    codes: BTreeMap<Digest, Code>,
+    codes: Codes,
     last_grant: GrantId,
     grants: BTreeMap<GrantId, Grant>,
-    access_tokens: BTreeMap<Digest, AccessToken>,
-    refresh_tokens: BTreeMap<Digest, RefreshToken>,
-    /// What is left of revoked grants, oldest first.
+    access_tokens: AccessTokens,
+    refresh_tokens: RefreshTokens,
     #[serde(default)]
-    ended: VecDeque<GrantStatus>,
+    ended: Ended,
+    /// Grants whose last token was revoked alone.
+    #[serde(default)]
+    bare: BTreeSet<GrantId>,
 }
 
 pub(crate) type GrantId = u64;
@@ -100,6 +105,9 @@ pub(crate) struct AccessToken {
 #[serde(deny_unknown_fields)]
 pub(crate) struct RefreshToken {
     grant: GrantId,
+    /// How many refresh tokens its grant was given before it.
+    #[serde(default)]
+    ordinal: u32,
     pub(crate) issued_at: Millis,
     /// When rotation first replaced it.
     spent_at: Option<Millis>,
@@ -134,12 +142,13 @@ impl State {
             signing_key,
             clock_offset_ms: 0,
             clients: BTreeMap::new(),
-            codes: BTreeMap::new(),
+            codes: Codes::default(),
             last_grant: 0,
             grants: BTreeMap::new(),
-            access_tokens: BTreeMap::new(),
-            refresh_tokens: BTreeMap::new(),
-            ended: VecDeque::new(),
+            access_tokens: AccessTokens::default(),
+            refresh_tokens: RefreshTokens::default(),
+            ended: Ended::default(),
+            bare: BTreeSet::new(),
         }
     }
 
@@ -183,7 +192,11 @@ impl State {
             if !self.belongs_to(token.grant, client) {
                 return Revocation::OtherClient;
             }
+            let grant = token.grant;
             self.access_tokens.remove(&digest);
+            if !self.has_tokens(grant) {
+                self.bare.insert(grant);
+            }
         } else if let Some(token) = self.refresh_tokens.get(&digest) {
             let (grant, usable) = (token.grant, token.is_usable(client, now));
             if !self.belongs_to(grant, client) {
@@ -203,17 +216,16 @@ impl State {
         for grant in &grants {
             self.revoke_grant(*grant);
         }
-        let codes_before = self.codes.len();
-        self.codes.retain(|_, code| code.user != user || code.redeemed_as.is_some());
-        grants.len() + codes_before - self.codes.len()
+        grants.len() + self.codes.revoke(user)
     }
 
     /// Ends a grant with all its tokens.
     pub(crate) fn revoke_grant(&mut self, grant: GrantId) {
         self.remember_end(grant);
         self.grants.remove(&grant);
-        self.access_tokens.retain(|_, token| token.grant != grant);
-        self.refresh_tokens.retain(|_, token| token.grant != grant);
+        self.access_tokens.remove_of(grant);
+        self.refresh_tokens.remove_of(grant);
+        self.bare.remove(&grant);
     }
 
     fn belongs_to(&self, grant: GrantId, client: &ClientSettings) -> bool {
@@ -222,15 +234,26 @@ impl State {
 
     /// Forgets what can no longer matter. Spent refresh tokens stay as long as their grant: their reuse must be seen.
     fn prune(&mut self, now: Millis) {
-        self.codes.retain(|_, code| now < code.expires_at.saturating_add(CODE_MEMORY_MS));
-        let before = self.access_tokens.len();
-        self.access_tokens.retain(|_, token| token.expires_at.is_none_or(|expires_at| now < expires_at));
-        if self.access_tokens.len() < before {
-            let refreshable = self.refresh_tokens.values().map(|token| token.grant);
-            let used: BTreeSet<GrantId> =
-                self.access_tokens.values().map(|token| token.grant).chain(refreshable).collect();
-            self.grants.retain(|id, _| used.contains(id));
+        self.codes.prune(now);
+        let mut bared = self.access_tokens.prune(now);
+        if bared.is_empty() {
+            return;
         }
+        bared.append(&mut self.bare);
+        for grant in bared {
+            if !self.has_tokens(grant) {
+                self.grants.remove(&grant);
+            }
+        }
+    }
+
+    /// Whether a grant stands.
+    pub(crate) fn stands(&self, grant: GrantId) -> bool {
+        self.grants.contains_key(&grant)
+    }
+
+    fn has_tokens(&self, grant: GrantId) -> bool {
+        self.access_tokens.has_of(grant) || self.refresh_tokens.has_of(grant)
     }
 }
 

@@ -3,7 +3,7 @@
 use axum::body::Bytes;
 use axum::extract::State as Shared;
 use axum::extract::rejection::BytesRejection;
-use axum::http::{HeaderMap, Method, Uri};
+use axum::http::{HeaderMap, Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 
 use crate::Sandbox;
@@ -12,12 +12,13 @@ use crate::log::Facts;
 use crate::oauth_error::OauthError;
 use crate::opaque::FreshTokens;
 use crate::parameters::Parameters;
-use crate::settings::{ClientSettings, GrantType, is_username};
-use crate::state::{CodeRedemption, Issued, State};
+use crate::settings::{ClientSettings, GrantType, ScriptedAnswer, is_username};
+use crate::state::{CodeRedemption, IdFacts, Issued, State};
 
 mod answer;
 mod wire;
 
+pub(crate) use answer::error_body;
 use wire::Wire;
 
 /// The one password that is right.
@@ -33,11 +34,47 @@ pub(crate) async fn token(
     let mut facts = Facts::default();
     let wire = Wire::read(&method, &uri, &headers, body);
     let named = sandbox.read(|state| wire.find_client(&state.clients).cloned()).unwrap_or_default();
-    let outcome = answer(&sandbox, &headers, &wire, &named, &mut facts).or_else(|error| {
+    let parameters = wire.parameters(&named.token_request);
+    let presented = PresentedClient::parse(&headers, &parameters);
+    facts.note(&parameters);
+    facts.client_secret = presented.as_ref().ok().and_then(PresentedClient::secret_fingerprint);
+    facts.client_id = Some(named.client_id.clone()).filter(|client_id| !client_id.is_empty());
+    facts.delay_ms = named.delay_ms;
+    let outcome = match arrive(&sandbox, &named, &parameters, &mut facts) {
+        Ok(scripted) => {
+            if !facts.follow(scripted, &named.token_response).await {
+                // Nobody gets to see it.
+                return with_facts(Ok(StatusCode::NO_CONTENT.into_response()), facts);
+            }
+            let request = Request { wire: &wire, parameters: &parameters, presentation: facts.presentation };
+            answer(&sandbox, &request, &named, presented)
+        }
+        Err(error) => Err(error),
+    };
+    let outcome = outcome.or_else(|error| {
         facts.error = Some(error.code);
         Ok(answer::refusal(&named.token_response, error))
     });
     with_facts(outcome, facts)
+}
+
+/// Notes the refresh token that is presented, and takes the scripted answer if there is one.
+fn arrive(
+    sandbox: &Sandbox,
+    named: &ClientSettings,
+    parameters: &Parameters,
+    facts: &mut Facts,
+) -> Result<Option<ScriptedAnswer>, OauthError> {
+    if let Some(token) = parameters.first("refresh_token") {
+        let number = sandbox.read(|state| sandbox.0.presented.arrived(state, facts.client_id.as_deref(), token));
+        facts.presentation = Some(number);
+    }
+    if named.token_answers.is_empty() && named.token_faults.is_empty() {
+        return Ok(None);
+    }
+    let grant_type = parameters.first("grant_type").and_then(GrantType::parse);
+    let next = |state: &mut State| state.clients.get_mut(&named.client_id)?.next_token_answer(grant_type);
+    Ok(sandbox.transact(next)?)
 }
 
 /// The answer or the error, with what the log needs.
@@ -50,42 +87,49 @@ pub(crate) fn with_facts(outcome: Result<Response, OauthError>, mut facts: Facts
     response
 }
 
+/// A token request that is to be carried out.
+struct Request<'a> {
+    wire: &'a Wire<'a>,
+    parameters: &'a Parameters,
+    /// The number of the presentation of a refresh token.
+    presentation: Option<u64>,
+}
+
 /// `named` is the client the request names, or the defaults when there is no such client.
 fn answer(
     sandbox: &Sandbox,
-    headers: &HeaderMap,
-    wire: &Wire<'_>,
+    request: &Request<'_>,
     named: &ClientSettings,
-    facts: &mut Facts,
+    presented: Result<PresentedClient, OauthError>,
 ) -> Result<Response, OauthError> {
-    let parameters = wire.parameters(&named.token_request);
-    let presented = PresentedClient::parse(headers, &parameters);
-    facts.note(&parameters);
-    facts.client_secret = presented.as_ref().ok().and_then(PresentedClient::secret_fingerprint);
-    facts.client_id = Some(named.client_id.clone()).filter(|client_id| !client_id.is_empty());
-    facts.delay_ms = named.delay_ms;
-    if !named.token_answers.is_empty() {
-        let next = |state: &mut State| state.clients.get_mut(&named.client_id)?.next_token_answer();
-        if let Some(response) = facts.follow(sandbox.transact(next)?) {
-            return Ok(response);
-        }
-    }
-    wire.check(&named.token_request)?;
+    request.wire.check(&named.token_request)?;
     let presented = presented?;
     let fresh = FreshTokens::generate()?;
+    let parameters = request.parameters;
+    let grant = parameters.first("refresh_token").filter(|_| request.presentation.is_some());
     // An error may change the state as well: reuse revokes. So the change is kept whatever it answers.
-    let (client, issued) = sandbox.transact(|state| {
-        let client = presented.authenticate(state)?;
-        let issued = exchange(state, &client, &parameters, fresh)?;
-        state.direct(&issued.access_token, parameters.audiences());
-        Ok::<_, OauthError>((client, issued))
-    })??;
-    let id_token = issued
-        .id
-        .as_ref()
-        .map(|facts| sandbox.0.signing_key.id_token(sandbox.issuer(), &client.client_id, facts, &issued.access_token))
-        .transpose()?;
-    Ok(answer::tokens(&client, &issued, id_token))
+    let (outcome, revoked) = sandbox.transact(|state| {
+        let grant = grant.and_then(|token| state.grant_of(token));
+        let outcome = presented.authenticate(state).and_then(|client| {
+            let issued = exchange(state, &client, parameters, fresh)?;
+            state.direct(&issued.access_token, parameters.audiences());
+            Ok((client, issued))
+        });
+        (outcome, grant.is_some_and(|grant| !state.stands(grant)))
+    })?;
+    if let Some(number) = request.presentation {
+        sandbox.0.presented.carried_out(number, outcome.is_ok(), revoked);
+    }
+    let (client, issued) = outcome?;
+    let id_token = issued.id.as_ref().map(|facts| {
+        let shown = IdFacts {
+            auth_time: client.shown(facts.auth_time),
+            issued_at: client.shown(facts.issued_at),
+            ..facts.clone()
+        };
+        sandbox.0.signing_key.id_token(sandbox.issuer(), &client.client_id, &shown, &issued.access_token)
+    });
+    Ok(answer::tokens(&client, &issued, id_token.transpose()?))
 }
 
 fn exchange(

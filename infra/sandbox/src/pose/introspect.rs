@@ -46,9 +46,11 @@ pub(super) fn read(posed: &Posed, site: &Site, arrived: &Arrived) -> Result<Ques
 
 pub(super) async fn answer(sandbox: &Sandbox, posed: &Posed, question: Question) -> Response {
     let client = (posed.settings.client_id.as_str(), question.secret.as_deref());
-    match inner::post(sandbox, "/introspect", client, &[("token", &question.token)]).await {
+    let (reply, marks) = inner::post(sandbox, "/introspect", client, &[("token", &question.token)]).await;
+    let response = match reply {
         Reply::Json(StatusCode::OK, members) => no_store(Json(members)),
         Reply::Json(status, members) => shape::passed_on(posed, Endpoint::Introspect, status, &members),
         Reply::Other(response) => response,
-    }
+    };
+    marks.put_on(response).await
 }

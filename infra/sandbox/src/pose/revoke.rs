@@ -103,9 +103,10 @@ pub(super) async fn answer(sandbox: &Sandbox, posed: &Posed, revoked: Revoked) -
     let token = behind.unwrap_or(token);
     let grant = sandbox.read(|state| state.grant_of(&token));
     let client = (posed.settings.client_id.as_str(), revoked.secret.as_deref());
-    let response = match inner::post(sandbox, "/revoke", client, &[("token", &token)]).await {
+    let (reply, marks) = inner::post(sandbox, "/revoke", client, &[("token", &token)]).await;
+    let response = match reply {
         Reply::Json(status, members) if !status.is_success() => {
-            return shape::passed_on(posed, Endpoint::Revoke, status, &members);
+            return marks.put_on(shape::passed_on(posed, Endpoint::Revoke, status, &members)).await;
         }
         Reply::Json(status, members) => (status, Json(members)).into_response(),
         Reply::Other(response) => response,
@@ -117,12 +118,13 @@ pub(super) async fn answer(sandbox: &Sandbox, posed: &Posed, revoked: Revoked) -
     {
         return StatusCode::INTERNAL_SERVER_ERROR.into_response();
     }
-    match &posed.entry.token_response.ok {
-        Some(ok) if response.status().is_success() => {
+    let response = match &posed.entry.token_response.ok {
+        Some(ok) if response.status().is_success() && !marks.is_replaced => {
             let mut answer = Value::Null;
             put_ok(&mut answer, ok, true);
             no_store(Json(answer))
         }
         _ => response,
-    }
+    };
+    marks.put_on(response).await
 }

@@ -66,7 +66,7 @@ fn told<'p>(sandbox: &Sandbox, posed: &'p Posed, members: &Map<String, Value>) -
     let seconds = given("expires_in").and_then(|seconds| seconds.as_i64()).filter(|_| posed.tells_lifetime());
     if let Some(seconds) = seconds {
         if facts.expires_at.is_some() {
-            tell("expires_at", &facts.expires_at, Some(date(sandbox, seconds)));
+            tell("expires_at", &facts.expires_at, Some(date(sandbox, posed, seconds)));
         }
         if facts.expires_at.is_none() || facts.expires_in.is_some() {
             let unit = if facts.expires_in_unit == Some(Unit::Milliseconds) { 1000 } else { 1 };
@@ -83,8 +83,11 @@ fn scope(posed: &Posed, scopes: &[String]) -> Value {
     if last == "scopes" { json!(scopes) } else { json!(scopes.join(facts.scope_separator.as_deref().unwrap_or(" "))) }
 }
 
-fn date(sandbox: &Sandbox, seconds: i64) -> Value {
-    let now = sandbox.read(|state| state.now());
+fn date(sandbox: &Sandbox, posed: &Posed, seconds: i64) -> Value {
+    let now = sandbox.read(|state| {
+        let client = state.clients.get(&posed.settings.client_id);
+        client.map_or(state.now(), |client| client.shown(state.now()))
+    });
     let end = DateTime::from_timestamp_millis(now.saturating_add(seconds.saturating_mul(1000))).unwrap_or_default();
     json!(end.to_rfc3339_opts(SecondsFormat::Secs, true))
 }

@@ -269,10 +269,13 @@ pub(super) async fn answer(sandbox: &Sandbox, posed: &Posed, exchange: Exchange)
     let parameters: Vec<(&str, &str)> =
         exchange.parameters.iter().map(|(name, value)| (*name, value.as_str())).collect();
     let client = (posed.settings.client_id.as_str(), exchange.secret.as_deref());
-    let members = match inner::post(sandbox, "/token", client, &parameters).await {
+    let (reply, marks) = inner::post(sandbox, "/token", client, &parameters).await;
+    let members = match reply {
         Reply::Json(StatusCode::OK, members) => members,
-        Reply::Json(status, members) => return shape::passed_on(posed, exchange.endpoint(), status, &members),
-        Reply::Other(response) => return response,
+        Reply::Json(status, members) => {
+            return marks.put_on(shape::passed_on(posed, exchange.endpoint(), status, &members)).await;
+        }
+        Reply::Other(response) => return marks.put_on(response).await,
     };
     let member = |name: &str| members.get(name).and_then(|value| value.as_str());
     if posed.entry.renews_itself() {
@@ -282,5 +285,5 @@ pub(super) async fn answer(sandbox: &Sandbox, posed: &Posed, exchange: Exchange)
             posed.notes().renewals.insert(access_token.to_owned(), behind.to_owned());
         }
     }
-    shape::tokens(sandbox, posed, &members)
+    marks.put_on(shape::tokens(sandbox, posed, &members)).await
 }

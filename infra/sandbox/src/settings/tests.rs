@@ -22,7 +22,20 @@ fn settings_survive_the_data_file() {
         "token_request": { "content_type": "json", "names": { "client_id": "/a" }, "grant_type": { "password": "pw" } },
         "token_response": { "expires_in_format": "float", "expires_at": "epoch_ms", "extra": { "team": [1, null] } },
         "token_answers": [503, "drop", "drop_after", { "status": 200, "headers": { "a": "b" }, "body": { "c": 1 } }],
-        "revoke_answers": [{ "status": 200 }], "api_header": { "name": "X-Token", "prefix": "" },
+        "token_faults": [
+            { "when": "always", "answer": 503 },
+            { "when": { "every": 3 }, "grant_type": "refresh_token", "answer": { "fault": "drop", "after_commit": true } },
+            { "when": { "chance": 0.1, "seed": 7 }, "answer": { "fault": "hang", "delay_ms": 5 }, "seen": 4 },
+        ],
+        "clock_skew_seconds": -30,
+        "revoke_answers": [
+            { "status": 200 },
+            { "fault": "delay", "delay_ms": 1, "after_commit": false },
+            { "fault": "status", "status": 503, "retry_after": 30, "delay_ms": 1 },
+            { "fault": "truncate", "full_length": false },
+            { "fault": "garbage", "body": "bytes" },
+            { "fault": "oauth_error", "error": "slow_down", "status": 429 },
+        ], "api_header": { "name": "X-Token", "prefix": "" },
     }));
     assert_eq!(settings(serde_json::to_value(&original).unwrap()), original);
 }
@@ -51,4 +64,27 @@ fn a_client_id_is_printable_ascii() {
         assert!(settings(json!({ "client_id": client_id })).validate().is_err());
     }
     assert!(settings(json!({ "client_id": "SECRET?%G client" })).validate().is_ok());
+}
+
+#[test]
+fn what_a_fault_leaves_out_is_the_usual() {
+    let answer = |value: Value| serde_json::from_value::<ScriptedAnswer>(value).unwrap();
+    let fault = |kind, after_commit| ScriptedAnswer::Fault(Fault::new(kind, after_commit));
+    assert_eq!(answer(json!({ "fault": "drop" })), fault(FaultKind::Drop, false));
+    assert_eq!(answer(json!({ "fault": "hang" })), fault(FaultKind::Hang, false));
+    assert_eq!(answer(json!({ "fault": "hang", "delay_ms": 60_000 })), fault(FaultKind::Hang, false));
+    assert_eq!(answer(json!({ "fault": "truncate" })), fault(FaultKind::Truncate { full_length: true }, true));
+    assert_eq!(answer(json!({ "fault": "garbage" })), fault(FaultKind::Garbage { body: Garbage::Html }, false));
+    let invalid_grant = FaultKind::OauthError { error: "invalid_grant".into(), status: None, retry_after: None };
+    assert_eq!(answer(json!({ "fault": "oauth_error" })), fault(invalid_grant, false));
+    let late = Fault { delay_ms: 7, ..Fault::new(FaultKind::Delay, true) };
+    assert_eq!(answer(json!({ "fault": "delay", "delay_ms": 7 })), ScriptedAnswer::Fault(late));
+}
+
+#[test]
+fn a_fault_built_in_rust_is_checked_as_well() {
+    let faulty = |answer| ClientSettings { token_answers: [answer].into(), ..settings(json!({ "client_id": "app" })) };
+    let uncut = Fault::new(FaultKind::Truncate { full_length: true }, false);
+    assert!(faulty(ScriptedAnswer::Fault(uncut)).validate().is_err());
+    assert!(faulty(ScriptedAnswer::Fault(Fault::new(FaultKind::Drop, true))).validate().is_ok());
 }

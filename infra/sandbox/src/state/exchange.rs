@@ -3,7 +3,7 @@
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-use super::{AccessToken, Code, Grant, GrantId, Millis, RefreshToken, State, after};
+use super::{AccessToken, Code, Grant, GrantId, Millis, State, after};
 use crate::oauth_error::OauthError;
 use crate::opaque::{Digest, FreshTokens, sha256};
 use crate::settings::{ClientSettings, GrantType, RefreshTokenMode, ReusePenalty};
@@ -34,6 +34,7 @@ pub(crate) struct Expiry {
 }
 
 /// What an ID token says that the token answer does not.
+#[derive(Clone)]
 pub(crate) struct IdFacts {
     pub(crate) user: String,
     pub(crate) nonce: Option<String>,
@@ -72,9 +73,7 @@ impl State {
             audiences: code.audiences,
         };
         let (id, issued) = self.open_grant(client, grant, nonce, fresh, now);
-        if let Some(code) = self.codes.get_mut(&digest) {
-            code.redeemed_as = Some(id);
-        }
+        self.codes.redeem(&digest, id);
         Ok(issued)
     }
 
@@ -108,10 +107,8 @@ impl State {
         } else if client.refresh_token == RefreshTokenMode::Static {
             Some(presented.to_owned())
         } else {
-            if let Some(token) = self.refresh_tokens.get_mut(&digest) {
-                token.spent_at.get_or_insert(now);
-            }
-            self.insert_refresh_token(&fresh.refresh_token, id, now);
+            self.refresh_tokens.spend(&digest, now);
+            self.refresh_tokens.insert(Digest::of(&fresh.refresh_token), id, now);
             Some(fresh.refresh_token)
         };
         let access_token = AccessToken::new(client, id, &grant, &scopes, now);
@@ -166,7 +163,7 @@ impl State {
         self.access_tokens.insert(Digest::of(&fresh.access_token), access_token);
         let refresh_token = (grant.user.is_some() && client.gets_refresh_tokens()).then_some(fresh.refresh_token);
         if let Some(value) = &refresh_token {
-            self.insert_refresh_token(value, id, now);
+            self.refresh_tokens.insert(Digest::of(value), id, now);
         }
         let issued = Issued {
             access_token: fresh.access_token,
@@ -185,15 +182,10 @@ impl State {
         if audiences.is_empty() {
             return;
         }
-        let Some(token) = self.access_tokens.get_mut(&Digest::of(access_token)) else { return };
-        token.audiences.clone_from(&audiences);
-        if let Some(grant) = self.grants.get_mut(&token.grant).filter(|grant| grant.audiences.is_empty()) {
+        let Some(id) = self.access_tokens.direct(&Digest::of(access_token), &audiences) else { return };
+        if let Some(grant) = self.grants.get_mut(&id).filter(|grant| grant.audiences.is_empty()) {
             grant.audiences = audiences;
         }
-    }
-
-    fn insert_refresh_token(&mut self, value: &str, id: GrantId, now: Millis) {
-        self.refresh_tokens.insert(Digest::of(value), RefreshToken { grant: id, issued_at: now, spent_at: None });
     }
 }
 

@@ -1,6 +1,5 @@
 //! A token answer in the shape of its client.
 
-use axum::Json;
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
@@ -19,7 +18,10 @@ pub(super) fn tokens(client: &ClientSettings, issued: &Issued, id_token: Option<
         ("access_token", Some(json!(issued.access_token))),
         ("token_type", Some(json!("Bearer"))),
         ("expires_in", expiry.and_then(|expiry| expires_in(shape.expires_in_format, expiry.seconds))),
-        ("expires_at", expiry.zip(shape.expires_at).map(|(expiry, format)| expires_at(format, expiry.at))),
+        (
+            "expires_at",
+            expiry.zip(shape.expires_at).map(|(expiry, format)| expires_at(format, client.shown(expiry.at))),
+        ),
         ("refresh_token", issued.refresh_token.as_ref().map(|token| json!(token))),
         ("scope", (!client.omit_scope).then(|| scope(shape, &issued.scopes))),
         ("id_token", id_token.map(|token| json!(token))),
@@ -34,31 +36,38 @@ pub(super) fn tokens(client: &ClientSettings, issued: &Issued, id_token: Option<
         }
     }
     lay_over(&mut answer, &shape.extra);
-    no_store(encoded(shape, answer))
+    let (media_type, body) = encoded(shape, &answer);
+    no_store(([(CONTENT_TYPE, media_type)], body))
 }
 
 /// An error answer: RFC 6749 §5.2 unless the client is set to something else.
 pub(super) fn refusal(shape: &TokenResponseShape, error: OauthError) -> Response {
-    let mut body = json!({ "error": error.code, "error_description": error.description });
-    if shape.errors_in_200 {
-        place(&mut body, "/ok", json!(false));
-        return no_store(encoded(shape, body));
+    if !shape.errors_in_200 && !shape.form_encoded {
+        return error.into_response();
     }
-    if shape.form_encoded {
-        return no_store((error.status, encoded(shape, body)));
-    }
-    error.into_response()
+    let status = if shape.errors_in_200 { StatusCode::OK } else { error.status };
+    let (media_type, body) = error_body(shape, error.code, error.description);
+    no_store((status, [(CONTENT_TYPE, media_type)], body))
 }
 
-fn encoded(shape: &TokenResponseShape, answer: Value) -> Response {
+/// The media type and the body of an error answer.
+pub(crate) fn error_body(shape: &TokenResponseShape, code: &str, description: &str) -> (&'static str, String) {
+    let mut body = json!({ "error": code, "error_description": description });
+    if shape.errors_in_200 {
+        place(&mut body, "/ok", json!(false));
+    }
+    encoded(shape, &body)
+}
+
+fn encoded(shape: &TokenResponseShape, answer: &Value) -> (&'static str, String) {
     if !shape.form_encoded {
-        return Json(answer).into_response();
+        return ("application/json", answer.to_string());
     }
     let mut form = form_urlencoded::Serializer::new(String::new());
     for (name, value) in answer.as_object().into_iter().flatten() {
         form.append_pair(name, &value.as_str().map_or_else(|| value.to_string(), String::from));
     }
-    (StatusCode::OK, [(CONTENT_TYPE, "application/x-www-form-urlencoded")], form.finish()).into_response()
+    ("application/x-www-form-urlencoded", form.finish())
 }
 
 fn expires_in(format: ExpiresInFormat, seconds: u32) -> Option<Value> {

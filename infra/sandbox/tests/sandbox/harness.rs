@@ -183,3 +183,9 @@ pub async fn assert_dead(sandbox: &Sandbox, access_token: &str) {
     answer.assert_error(401, "invalid_token");
     assert!(answer.header("www-authenticate").contains(r#"error="invalid_token""#));
 }
+
+/// Changes settings of `app` through the admin endpoint.
+pub async fn patch(sandbox: &Sandbox, changes: Value) -> Answer {
+    let headers = [(CONTENT_TYPE.as_str(), "application/json")];
+    send(sandbox, "PATCH", "/admin/clients/app", &headers, &changes.to_string()).await
+}

@@ -13,6 +13,10 @@ mod code;
 #[cfg(test)]
 mod concurrency;
 #[cfg(test)]
+mod fault_rules;
+#[cfg(test)]
+mod faults;
+#[cfg(test)]
 mod grants;
 #[cfg(test)]
 mod harness;
@@ -25,6 +29,8 @@ mod persistence;
 #[cfg(test)]
 mod pose;
 #[cfg(test)]
+mod presented;
+#[cfg(test)]
 mod refresh;
 #[cfg(test)]
 mod revoke;
@@ -32,6 +38,10 @@ mod revoke;
 mod scopes;
 #[cfg(test)]
 mod scripted;
+#[cfg(test)]
+mod skew;
+#[cfg(test)]
+mod socket;
 #[cfg(test)]
 mod token_request;
 #[cfg(test)]

@@ -2,34 +2,9 @@
 
 use grantkeeper_sandbox::Sandbox;
 use serde_json::{Value, json};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
 
 use crate::harness::*;
-
-/// Everything the sandbox writes on a connection with this one form on it.
-async fn over_a_socket(sandbox: &Sandbox, path: &str, parameters: &[(&str, &str)]) -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    let body = form(&[parameters, &[("client_id", "app"), ("client_secret", "s3cret")]].concat());
-    let exchange = async {
-        let mut stream = TcpStream::connect(address).await.unwrap();
-        let request = format!(
-            "POST {path} HTTP/1.1\r\nhost: {address}\r\ncontent-type: application/x-www-form-urlencoded\r\n\
-             connection: close\r\ncontent-length: {}\r\n\r\n{body}",
-            body.len()
-        );
-        stream.write_all(request.as_bytes()).await.unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).await.unwrap();
-        answer
-    };
-    let server = std::future::IntoFuture::into_future(axum::serve(listener, sandbox.router()));
-    tokio::select! {
-        answer = exchange => answer,
-        _ = server => panic!("the server ended"),
-    }
-}
+use crate::socket::over_a_socket;
 
 fn scripted(sandbox: &Sandbox) -> Vec<(u16, Option<String>)> {
     sandbox.log().into_iter().map(|entry| (entry.status, entry.scripted)).collect()

@@ -86,3 +86,18 @@ async fn without_authentication_the_client_id_stands_alone() {
     assert_eq!(visit.post_form(REVOKE, &right).await.status, 200);
     assert_eq!(visit.grants_standing(), 0);
 }
+
+#[tokio::test]
+async fn a_spoiled_answer_is_not_made_a_success() {
+    let visit = super::visitor::visit(json!({
+        "revocation_endpoint": REVOKE, "token_response": { "ok": "ok" },
+    }));
+    let token = visit.tokens().await.text("refresh_token");
+    let answers = json!([{ "fault": "garbage", "after_commit": true }]);
+    let client = json!({ "client_id": "app", "client_secret": "s3cret", "revoke_answers": answers });
+    visit.sandbox.register(serde_json::from_value(client).unwrap()).unwrap();
+    let answer = visit.post_basic(REVOKE, &[("token", &token)]).await;
+    assert!(answer.body.contains("<h1>"), "{}", answer.body);
+    assert_eq!(visit.grants_standing(), 0);
+    assert_eq!(visit.post_basic(REVOKE, &[("token", &token)]).await.json()["ok"], true);
+}

@@ -1,5 +1,6 @@
 //! Token answers of a pose.
 
+use chrono::{DateTime, Utc};
 use grantkeeper_sandbox::PoseSettings;
 use serde_json::{Value, json};
 
@@ -115,4 +116,25 @@ async fn scripted_answers_pass_through_as_they_are() {
     let client = json!({ "client_id": "app", "client_secret": "s3cret", "token_answers": [503, "drop"] });
     visit.sandbox.register(serde_json::from_value(client).unwrap()).unwrap();
     assert_eq!(visit.post_basic(TOKEN, &exchange(&code)).await.status, 503);
+}
+
+#[tokio::test]
+async fn a_pose_cuts_its_own_answer_and_shows_its_own_clock() {
+    let visit = visit(json!({ "token_response": { "root": "/data", "expires_at": "ends" } }));
+    let token = visit.tokens().await.json()["data"]["refresh_token"].as_str().unwrap().to_owned();
+    let faults = json!([{ "fault": "truncate", "full_length": false }]);
+    let client = json!({
+        "client_id": "app", "client_secret": "s3cret", "scopes": ["a", "b"], "clock_skew_seconds": 900,
+        "token_answers": faults, "grace_seconds": 60,
+    });
+    visit.sandbox.register(serde_json::from_value(client).unwrap()).unwrap();
+    let cut = visit.refresh(&token).await;
+    assert_eq!((cut.status.as_u16(), cut.json()), (200, Value::Null));
+    assert!(cut.body.starts_with("{\"data\":{"), "{}", cut.body);
+    assert_eq!(visit.sandbox.grants()[0].refresh_tokens.len(), 2);
+    let whole = visit.refresh(&token).await;
+    let date = DateTime::parse_from_rfc2822(whole.header("date")).unwrap().timestamp();
+    let ends = whole.json()["data"]["ends"].as_str().unwrap().parse::<DateTime<Utc>>().unwrap().timestamp();
+    let now = visit.sandbox.log().last().unwrap().at.timestamp();
+    assert!((0..20).contains(&(now + 900 - date)) && (-1..20).contains(&(ends - date - 3600)), "{}", whole.body);
 }
