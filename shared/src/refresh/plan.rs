@@ -142,7 +142,13 @@ mod tests {
         let warned = Credential { warned_of: Some(dies_at.timestamp_millis()), ..credential() };
         assert_eq!(warns_of(&warned, &facts, after), None);
         // An idle one is woken for the warning, and not only for its keep-alive.
-        let idle = Credential { issued_at: (start() + Duration::days(82)).timestamp_millis(), ..credential() };
+        let used = start() + Duration::days(82);
+        let idle = Credential {
+            issued_at: used.timestamp_millis(),
+            refresh_after: Some(used.timestamp_millis()),
+            last_refreshed_at: Some(used),
+            ..credential()
+        };
         let due = next_due(&idle, &settings(json!({ "absolute_days": 90, "idle_days": 60 })), before);
         assert_eq!(due, Some((start() + Duration::days(83)).timestamp_millis()));
     }
