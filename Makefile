@@ -24,6 +24,7 @@ test: tools check unit ## Everything that must pass: tools, lints, all tests
 check: tools ## Formatting, lints, dependencies
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
+	cargo clippy --workspace --test dynamodb_local --locked -- -D warnings
 	cargo deny --locked check bans licenses sources
 
 unit: tools ## All tests

@@ -1,8 +1,8 @@
 //! Holds the store to its contract over a DynamoDB that is not the embedded engine: Amazon's DynamoDB Local. Its only
 //! argument beside those of every test is the server's URL; `make check-dynamodb-local` starts one and gives it.
 
-#![expect(clippy::expect_used, reason = "a harness that cannot go on ends its test")]
-
+#[path = "capacity/budgets.rs"]
+mod budgets;
 #[path = "contract/forgetting.rs"]
 mod forgetting;
 
@@ -11,13 +11,16 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use aws_sdk_dynamodb::Client as Sdk;
-use aws_sdk_dynamodb::config::{BehaviorVersion, Config, Credentials, Region};
+use aws_sdk_dynamodb::config::{BehaviorVersion, Builder, Config, Credentials, Region};
 use grantkeeper::store::Store;
 use grantkeeper::store::dynamodb::DynamoDbStore;
 use grantkeeper::testing::store_contract;
 use grantkeeper_local::table;
+use grantkeeper_tests::capacity::Meter;
 use libtest_mimic::{Arguments, Failed, Trial};
 use tokio::runtime::Runtime;
+
+use budgets::Measured;
 
 const TABLE: &str = "contract";
 
@@ -32,29 +35,29 @@ fn main() -> anyhow::Result<()> {
     let _ = arguments.test_threads.get_or_insert(AT_ONCE);
 
     let runtime = Arc::new(Runtime::new()?);
-    let sdk = sdk(&url);
-    runtime.block_on(table::create(&sdk, TABLE))?;
+    let sdk = Sdk::from_conf(configuration(&url).build());
     // Again on the same table: neither it nor the checks mind what another run left.
     for round in ["first", "again"] {
         runtime.block_on(table::create(&sdk, TABLE))?;
-        libtest_mimic::run(&arguments, trials(round, &runtime, &sdk)).exit_if_failed();
+        let mut trials = contract(round, &runtime, &sdk);
+        trials.extend(capacity(round, &runtime, &url));
+        libtest_mimic::run(&arguments, trials).exit_if_failed();
     }
     Ok(())
 }
 
-/// An SDK client for a server that takes any access key.
-fn sdk(url: &str) -> Sdk {
+/// What reaches a server that takes any access key.
+fn configuration(url: &str) -> Builder {
     let credentials = Credentials::new("local", "local", None, None, "dynamodb-local");
-    let config = Config::builder()
+    Config::builder()
         .behavior_version(BehaviorVersion::latest())
         .region(Region::from_static("us-east-1"))
         .credentials_provider(credentials)
-        .endpoint_url(url);
-    Sdk::from_conf(config.build())
+        .endpoint_url(url)
 }
 
 /// Each check of the contract, and what it does not see.
-fn trials(round: &str, runtime: &Arc<Runtime>, sdk: &Sdk) -> Vec<Trial> {
+fn contract(round: &str, runtime: &Arc<Runtime>, sdk: &Sdk) -> Vec<Trial> {
     let store: Arc<dyn Store> = Arc::new(DynamoDbStore::new(sdk.clone(), TABLE));
     let forgetful = (Arc::clone(&store), sdk.clone());
     let mut trials: Vec<_> = store_contract::checks()
@@ -69,6 +72,19 @@ fn trials(round: &str, runtime: &Arc<Runtime>, sdk: &Sdk) -> Vec<Trial> {
         forgetting::check(&*store, &sdk).await.err().map(|error| format!("{error:#}"))
     }));
     trials
+}
+
+/// The budgets of `tests/capacity.rs`, each on a table of its own.
+fn capacity(round: &str, runtime: &Arc<Runtime>, url: &str) -> impl Iterator<Item = Trial> {
+    budgets::BUDGETS.into_iter().map(move |(name, budget)| {
+        let meter = Meter::new();
+        let sdk = Sdk::from_conf(meter.attach(configuration(url)).build());
+        let table = format!("{round}-{name}");
+        trial(round, name, runtime, async move {
+            let kept = async { budget(&Measured::create(sdk, meter, &table).await?).await };
+            kept.await.err().map(|error: anyhow::Error| format!("{error:#}"))
+        })
+    })
 }
 
 /// A check that says what does not hold.

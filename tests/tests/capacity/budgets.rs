@@ -186,7 +186,7 @@ async fn acquire(table: &Measured, now: Timestamp) -> anyhow::Result<()> {
     for generation in 1..=2 {
         let stored = table.store.find_credential(&credential.project, &credential.id).await?.context("it is gone")?;
         let now = now + Duration::hours(generation - 1);
-        let (before, _) = (item_bytes(&table.item(&stored).await?), table.meter.take());
+        let before = item_bytes(&table.item(&stored).await?);
         let leased = table.lease(&stored, now).await?;
         let cost = table.one()?;
         let after = item_bytes(&table.item(&leased).await?);
