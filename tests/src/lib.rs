@@ -4,6 +4,7 @@
 
 pub mod backend;
 pub mod browser;
+pub mod capacity;
 pub mod child;
 pub mod internet;
 pub mod oidc_provider;
