@@ -21,11 +21,11 @@ async fn a_refresh_that_began_long_before_it_was_due_goes_on_within_the_provider
     it.soon(2).await?;
     assert_eq!(it.world.stack.broker.tick().await?, 0, "a committed refresh is not due for long");
 
-    // An answer that was lost.
+    // An answer that was lost, and the one to the same request once more.
     let (it, proxy) = Connected::behind(settings).await?;
-    proxy.script([Reply::Lose(502, json!({}))]);
+    proxy.script([Reply::Lose(502, json!({})), Reply::Lose(502, json!({}))]);
     assert_eq!(it.refresh().await?.status, StatusCode::SERVICE_UNAVAILABLE);
-    it.world.advance(Duration::seconds(6));
+    it.world.advance(Duration::seconds(7));
     assert_eq!(it.world.stack.broker.tick().await?, 1);
     it.soon(2).await?;
     let token = it.token(json!({})).await?;

@@ -160,7 +160,9 @@ impl Bench {
     async fn refresh(&self, row: &Row) -> Outcome {
         let (.., good) = DIALECTS.iter().find(|(name, ..)| *name == row.dialect).context("a dialect")?;
         let good = answer("200 J", good)?;
-        let connected = self.complete(row.dialect, row.name, &[&good, &row.answer], "completed").await?;
+        // An answer of which nobody knows what it means is asked for once more.
+        let answers = [&good, &row.answer, &row.answer];
+        let connected = self.complete(row.dialect, row.name, &answers, "completed").await?;
         ensure!(connected.status == StatusCode::CREATED, "{}", connected.body);
         let id = connected.text("/id");
         let (old, old_tokens) = self.stored(&id).await?;

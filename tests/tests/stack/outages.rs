@@ -151,7 +151,8 @@ async fn a_lost_answer_is_repaired_within_the_providers_grace() -> Outcome {
 #[tokio::test]
 async fn an_invalid_grant_after_a_lost_answer_is_doubted_before_consent_is_asked() -> Outcome {
     let (it, proxy) = Connected::behind(ClientSettings::default()).await?;
-    proxy.script([Reply::Instead(502, json!({})), Reply::Instead(400, json!({ "error": "invalid_grant" }))]);
+    let lost = || Reply::Instead(502, json!({}));
+    proxy.script([lost(), lost(), Reply::Instead(400, json!({ "error": "invalid_grant" }))]);
     it.refresh().await?;
     it.world.advance(Duration::seconds(60));
     it.refresh().await?;

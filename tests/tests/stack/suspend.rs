@@ -94,7 +94,7 @@ async fn what_a_superuser_suspends_only_a_superuser_lifts() -> Outcome {
 async fn a_lifted_suspension_leads_back_to_where_it_was() -> Outcome {
     let (it, proxy) = Connected::behind(ClientSettings::default()).await?;
     // A refresh that fails for now.
-    proxy.script([Reply::Instead(500, json!({}))]);
+    proxy.script([Reply::Instead(500, json!({})), Reply::Instead(500, json!({}))]);
     assert_eq!(it.refresh().await?.status, StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(it.metadata().await?.text("/status"), "refresh_failing");
     it.patch(json!({ "suspended": true })).await?;
