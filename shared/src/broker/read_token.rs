@@ -21,6 +21,7 @@ use crate::model::principal::Role;
 use crate::model::token_set::TokenSet;
 use crate::protocol::scope;
 use crate::refresh::decide::{Need, need, warning as status_warning};
+use crate::refresh::plan::{is_hot, next_due, notes_use};
 use crate::refresh::suspended::choice_required;
 use crate::refresh::sweep::Work;
 use crate::refresh::{Reason, START_WITHIN, WAIT_BUDGET, suspended};
@@ -105,6 +106,7 @@ impl Broker {
             return Ok(Delivered::Raw(raw));
         }
         let client = self.client_of_credential(&credential).await?;
+        self.note_use(&client, &credential).await;
 
         let (min_ttl, begun) = (reading.min_ttl, reading.begun.unwrap_or_else(Instant::now));
         let (mut credential, prefetched, mut warning) = match need(&credential, self.now(), min_ttl) {
@@ -158,6 +160,20 @@ impl Broker {
         let warning = warning.or_else(|| status_warning(&credential)).or_else(|| scope_warning(&credential));
         let delivery = deliver(self.outbound().policy(), &client, &credential, tokens, warning);
         Ok(Delivered::Token(Box::new(delivery)))
+    }
+
+    /// Notes that somebody uses a credential, now and then: what nobody uses is not refreshed for every expiry. One that was
+    /// idle is due again like the others. Never fails the read.
+    async fn note_use(&self, client: &Client, credential: &Credential) {
+        let now = self.now();
+        if !credential.may_refresh() || !notes_use(credential, now) {
+            return;
+        }
+        let used = Credential { last_used_at: Some(now.timestamp_millis()), ..credential.clone() };
+        let woken = if is_hot(credential, now) { None } else { next_due(&used, &client.settings, now) };
+        if let Err(error) = self.store().note_use(credential, now, woken).await {
+            tracing::warn!(credential = %credential.id, %error, "the use of a credential was not noted");
+        }
     }
 
     /// A credential that the project has or shares, with what the vault may have fetched meanwhile: for one of its own a

@@ -35,8 +35,9 @@ mod forms;
 #[cfg(test)]
 mod found;
 #[cfg(test)]
-mod imports;
+mod idle;
 #[cfg(test)]
+mod imports;
 mod interrupted;
 #[cfg(test)]
 mod isolation;
