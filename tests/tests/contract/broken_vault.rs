@@ -1,7 +1,7 @@
 //! A vault that forgets one obligation and keeps all others.
 
 use std::collections::HashSet;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use grantkeeper::secret::Secret;
@@ -110,11 +110,7 @@ impl Vault for BrokenVault {
         match self.flaw {
             Flaw::TakesAnyVersion => Ok(version.to_owned()),
             Flaw::WantsGeneration if place.binding.generation == 0 => Err(VaultError::BadVersion),
-            Flaw::StaysDeleted if !add(&self.deleted, &place.id) => Err(VaultError::Unavailable),
-            Flaw::StaysDeleted => {
-                self.deleted.lock().unwrap_or_else(PoisonError::into_inner).remove(&place.id);
-                self.real.stage(place, version, document).await
-            }
+            Flaw::StaysDeleted if lock(&self.deleted).contains(&place.id) => Err(VaultError::BadVersion),
             Flaw::StagesLater => Ok(version.to_owned()),
             Flaw::RefusesRepetition if !is_new => Err(VaultError::VersionTaken),
             Flaw::AcceptsAnotherDocument if !is_new => Ok(version.to_owned()),
@@ -138,5 +134,9 @@ impl Vault for BrokenVault {
 
 /// `false`: it was there.
 fn add(set: &Mutex<HashSet<String>>, text: &str) -> bool {
-    set.lock().unwrap_or_else(PoisonError::into_inner).insert(text.to_owned())
+    lock(set).insert(text.to_owned())
+}
+
+fn lock(set: &Mutex<HashSet<String>>) -> MutexGuard<'_, HashSet<String>> {
+    set.lock().unwrap_or_else(PoisonError::into_inner)
 }
