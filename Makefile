@@ -24,8 +24,9 @@ check: tools ## Formatting, lints, dependencies
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	cargo deny --locked check bans licenses sources
 
-unit: tools ## All tests
+unit: tools ## All tests, those of the whole stack on each vault
 	cargo test --workspace --locked
+	GRANTKEEPER_TEST_VAULT=sealed cargo test -p grantkeeper-tests --test stack --locked
 
 build: tools ## The Lambda artifacts, as `sam deploy` takes them (release build: takes long)
 	sam build

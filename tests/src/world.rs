@@ -288,7 +288,7 @@ impl World {
 
 /// The vault that `GRANTKEEPER_TEST_VAULT` names, so that all tests can be run on each.
 #[expect(clippy::disallowed_methods, reason = "the tests are told by the environment which vault to run on")]
-fn tested_vault() -> anyhow::Result<VaultKind> {
+pub fn tested_vault() -> anyhow::Result<VaultKind> {
     let Ok(name) = std::env::var("GRANTKEEPER_TEST_VAULT") else { return Ok(VaultKind::default()) };
     VaultKind::parse(&name).with_context(|| format!("GRANTKEEPER_TEST_VAULT={name} is no vault"))
 }
