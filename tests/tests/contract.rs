@@ -9,8 +9,10 @@ mod broken_store;
 mod broken_vault;
 #[path = "contract/forgetting.rs"]
 mod forgetting;
+#[cfg(test)]
 #[path = "contract/moved_items.rs"]
 mod moved_items;
+#[cfg(test)]
 #[path = "contract/sealing.rs"]
 mod sealing;
 #[path = "contract/store_flaws.rs"]
@@ -44,7 +46,7 @@ async fn store(engines: &Engines) -> anyhow::Result<(Arc<dyn Store>, aws_sdk_dyn
 async fn vaults(engines: &Engines) -> anyhow::Result<Vaults> {
     let sdk = engines.sdk_config();
     table::create(&aws_sdk_dynamodb::Client::new(&sdk), TABLE).await?;
-    let clock = FixedClock::at(chrono::DateTime::from_timestamp(1_772_355_600, 0).expect("a time"));
+    let clock = FixedClock::at(chrono::DateTime::UNIX_EPOCH);
     Ok(Vaults::new(&sdk, TABLE, "contract", Arc::new(clock)))
 }
 
@@ -94,9 +96,10 @@ async fn every_vault_keeps_the_contract() {
     let engines = Engines::start(None).await.unwrap();
     let vaults = vaults(&engines).await.unwrap();
     for (name, vault) in every(&vaults) {
-        println!("{name}");
-        assert_none(&vault_contract::run(Arc::clone(&vault)).await);
-        assert_none(&vault_contract::run(vault).await);
+        for _ in 0..2 {
+            let failures = vault_contract::run(Arc::clone(&vault)).await;
+            assert!(failures.is_empty(), "{name}: {failures:#?}");
+        }
     }
 }
 

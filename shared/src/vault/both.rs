@@ -79,3 +79,86 @@ impl Vault for BothVaults {
         primary.and(other)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+    use std::sync::{Mutex, MutexGuard};
+
+    use super::*;
+
+    /// A vault in memory. What is opened in it can be moved away at that very moment, to another.
+    #[derive(Default)]
+    struct Fake {
+        kept: Mutex<HashMap<(String, String), String>>,
+        moves_to: Mutex<Option<Arc<Fake>>>,
+    }
+
+    impl Fake {
+        fn kept(&self) -> MutexGuard<'_, HashMap<(String, String), String>> {
+            self.kept.lock().unwrap()
+        }
+    }
+
+    #[async_trait]
+    impl Vault for Fake {
+        async fn prefetch(&self, _place: &Place) -> Prefetched {
+            Prefetched::Nothing
+        }
+
+        async fn open(&self, place: &Place, pointer: &str, _prefetched: Prefetched) -> VaultResult<Secret<String>> {
+            if let Some(other) = self.moves_to.lock().unwrap().take() {
+                other.kept().extend(self.kept().drain());
+            }
+            let document = self.kept().get(&(place.id.clone(), pointer.to_owned())).cloned();
+            document.map(Secret::new).ok_or(VaultError::Missing)
+        }
+
+        async fn stage(&self, place: &Place, version: &str, document: &Secret<String>) -> VaultResult<String> {
+            self.kept().insert((place.id.clone(), version.to_owned()), document.expose().clone());
+            Ok(version.to_owned())
+        }
+
+        async fn delete(&self, place: &Place) -> VaultResult<()> {
+            self.kept().retain(|(id, _), _| *id != place.id);
+            Ok(())
+        }
+    }
+
+    fn place(id: &str, generation: u64) -> Place {
+        Place::new("prj_A", id).bound(generation, "https://as.example")
+    }
+
+    #[tokio::test]
+    async fn a_document_that_is_moved_between_the_two_looks_is_found() {
+        for kind in [VaultKind::SecretsManager, VaultKind::Sealed] {
+            let (secrets, sealed) = (Arc::new(Fake::default()), Arc::new(Fake::default()));
+            let both = BothVaults::new(kind, secrets.clone(), sealed.clone());
+            let (primary, other) = match kind {
+                VaultKind::SecretsManager => (secrets, sealed),
+                VaultKind::Sealed => (sealed, secrets),
+            };
+            other.stage(&place("crd_A", 1), "v1", &Secret::from("tokens")).await.unwrap();
+            *other.moves_to.lock().unwrap() = Some(primary);
+            let opened = both.open(&place("crd_A", 1), "v1", Prefetched::Nothing).await.unwrap();
+            assert!(opened.matches(b"tokens"), "{kind:?}");
+            assert!(other.kept().is_empty(), "{kind:?}: it was not moved");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_written_goes_to_one_vault_and_what_clients_have_to_secrets_manager() {
+        for kind in [VaultKind::SecretsManager, VaultKind::Sealed] {
+            let (secrets, sealed) = (Arc::new(Fake::default()), Arc::new(Fake::default()));
+            let both = BothVaults::new(kind, secrets.clone(), sealed.clone());
+            both.stage(&place("crd_A", 1), "v1", &Secret::from("tokens")).await.unwrap();
+            both.stage(&Place::new("prj_A", "clt_A"), "v2", &Secret::from("client secret")).await.unwrap();
+            let expected = if kind == VaultKind::Sealed { (1, 1) } else { (2, 0) };
+            assert_eq!((secrets.kept().len(), sealed.kept().len()), expected, "{kind:?}");
+            both.delete(&place("crd_A", 1)).await.unwrap();
+            let client = both.open(&Place::new("prj_A", "clt_A"), "v2", Prefetched::Nothing).await.unwrap();
+            assert!(client.matches(b"client secret"), "{kind:?}");
+            assert_eq!((secrets.kept().len(), sealed.kept().len()), (1, 0), "{kind:?}");
+        }
+    }
+}

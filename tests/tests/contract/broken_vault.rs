@@ -36,6 +36,10 @@ pub enum Flaw {
     StaysDeleted,
     /// It does not know of places without a generation.
     WantsGeneration,
+    /// It does not look at the generation. For a vault that seals.
+    ForgetsGeneration,
+    /// It does not look at the origins. For a vault that seals.
+    ForgetsOrigin,
 }
 
 impl Flaw {
@@ -81,6 +85,8 @@ impl BrokenVault {
         match self.flaw {
             Flaw::ForgetsProject => place.project = "all".to_owned(),
             Flaw::ForgetsId => place.id = "all".to_owned(),
+            Flaw::ForgetsGeneration => place.binding.generation = 1,
+            Flaw::ForgetsOrigin => place.binding.bound_origin.clear(),
             _ => {}
         }
         place
