@@ -7,6 +7,7 @@ use url::Url;
 
 use crate::outbound::{CaBundle, ForwardProxy, OwnHosts, PrivateOrigins, WayOut, WayOutError};
 use crate::secret::Secret;
+use crate::vault::VaultKind;
 
 /// What a function must know about the stack it runs in.
 #[derive(Debug, Clone)]
@@ -20,6 +21,9 @@ pub struct Config {
     pub root_key: String,
     /// `GRANTKEEPER_SECRET_PREFIX` (default `gk`): secrets are named `{prefix}/{project}/{id}`.
     pub secret_prefix: String,
+    /// `GRANTKEEPER_VAULT`: where token sets and raw values are written, `secretsmanager` (default) or `sealed`. They are
+    /// read from both.
+    pub vault: VaultKind,
     /// `GRANTKEEPER_REFRESH_QUEUE_URL` and `GRANTKEEPER_APART_QUEUE_URL`: the queues of refresh work; only functions that
     /// send work have them.
     pub refresh_queues: Option<RefreshQueues>,
@@ -110,11 +114,19 @@ impl Config {
             return Err(invalid("GRANTKEEPER_BOOTSTRAP_KEY_SHA256", "it must be 64 hexadecimal digits"));
         }
 
+        let vault = match get("GRANTKEEPER_VAULT") {
+            None => VaultKind::default(),
+            Some(name) => {
+                VaultKind::parse(&name).ok_or(invalid("GRANTKEEPER_VAULT", "it must be secretsmanager or sealed"))?
+            }
+        };
+
         Ok(Self {
             public_url: public_url.trim_end_matches('/').to_owned(),
             table: need("GRANTKEEPER_TABLE")?,
             root_key: need("GRANTKEEPER_ROOT_KEY")?,
             secret_prefix: get("GRANTKEEPER_SECRET_PREFIX").unwrap_or_else(|| "gk".to_owned()),
+            vault,
             refresh_queues: match get("GRANTKEEPER_REFRESH_QUEUE_URL") {
                 Some(usual) => Some(RefreshQueues { usual, apart: need("GRANTKEEPER_APART_QUEUE_URL")? }),
                 None => None,
@@ -194,6 +206,27 @@ mod tests {
         vars.remove("GRANTKEEPER_TABLE");
         let error = Config::from_map(&vars).err().map(|error| error.to_string());
         assert_eq!(error.as_deref(), Some("the environment variable GRANTKEEPER_TABLE is not set"));
+    }
+
+    #[test]
+    fn the_vault_is_one_of_two() {
+        for (name, kind) in [
+            ("", VaultKind::SecretsManager),
+            ("secretsmanager", VaultKind::SecretsManager),
+            ("sealed", VaultKind::Sealed),
+        ] {
+            let mut vars = vars("https://auth.example.com");
+            vars.insert("GRANTKEEPER_VAULT".to_owned(), name.to_owned());
+            assert_eq!(Config::from_map(&vars).unwrap().vault, kind, "{name}");
+        }
+        assert_eq!(Config::from_map(&vars("https://auth.example.com")).unwrap().vault, VaultKind::SecretsManager);
+        for wrong in ["Sealed", "kms", "sealed "] {
+            let mut vars = vars("https://auth.example.com");
+            vars.insert("GRANTKEEPER_VAULT".to_owned(), wrong.to_owned());
+            let error = Config::from_map(&vars).err().map(|error| error.to_string()).unwrap_or_default();
+            let expected = "the environment variable GRANTKEEPER_VAULT is wrong: it must be secretsmanager or sealed";
+            assert_eq!(error, expected);
+        }
     }
 
     #[test]

@@ -16,8 +16,11 @@ use crate::outbound::{Outbound, OutboundPolicy};
 use crate::store::dynamodb::DynamoDbStore;
 use crate::store::queue::RefreshQueue;
 use crate::telemetry;
+use crate::vault::both::BothVaults;
 use crate::vault::root_key::{RootKeys, random_token};
+use crate::vault::sealed::SealedVault;
 use crate::vault::secrets_manager::SecretsManagerVault;
+use crate::vault::{Vault, VaultKind};
 
 /// Whatever keeps a function from starting.
 pub type StartError = Box<dyn std::error::Error + Send + Sync>;
@@ -83,18 +86,42 @@ pub fn assemble(
 ) -> Broker {
     let secrets = SecretsManager::new(sdk);
     let store = DynamoDbStore::new(aws_sdk_dynamodb::Client::new(sdk), &config.table);
-    let vault = SecretsManagerVault::new(secrets.clone(), &config.secret_prefix);
+    let vault = Vaults::new(sdk, &config.table, &config.secret_prefix, clock.clone()).written(config.vault);
     let root_keys = RootKeys::new(secrets, &config.root_key, clock.clone());
     let queue = config.refresh_queues.as_ref();
     let queue = queue.map(|queues| RefreshQueue::new(aws_sdk_sqs::Client::new(sdk), &queues.usual, &queues.apart));
     Broker::new(Parts {
         config,
         store: Arc::new(store),
-        vault: Arc::new(vault),
+        vault,
         root_keys: Arc::new(root_keys),
         clock,
         outbound,
         queue,
         catalogue,
     })
+}
+
+/// The vaults that a stack has, whichever it writes to.
+pub struct Vaults {
+    /// Secrets Manager.
+    pub secrets_manager: Arc<SecretsManagerVault>,
+    /// Sealed in the table.
+    pub sealed: Arc<SealedVault>,
+}
+
+impl Vaults {
+    /// The vaults of the stack with this table and this prefix of its secrets.
+    pub fn new(sdk: &aws_config::SdkConfig, table: &str, prefix: &str, clock: Arc<dyn Clock>) -> Self {
+        let (secrets, tables) = (SecretsManager::new(sdk), aws_sdk_dynamodb::Client::new(sdk));
+        Self {
+            secrets_manager: Arc::new(SecretsManagerVault::new(secrets.clone(), prefix)),
+            sealed: Arc::new(SealedVault::new(tables, table, secrets, prefix, clock)),
+        }
+    }
+
+    /// Both as one, of which this kind is written to.
+    pub fn written(&self, kind: VaultKind) -> Arc<dyn Vault> {
+        Arc::new(BothVaults::new(kind, self.secrets_manager.clone(), self.sealed.clone()))
+    }
 }

@@ -3,9 +3,15 @@
 use std::sync::Arc;
 
 use anyhow::{Context as _, ensure};
+use aws_sdk_dynamodb::types::AttributeValue;
 use chrono::{DateTime, Duration, SubsecRound as _, Utc};
+use grantkeeper::lambda::Vaults;
+use grantkeeper::model::credential::Credential;
+use grantkeeper::model::ids::CredentialId;
+use grantkeeper::store::Store as _;
 use grantkeeper::store::dynamodb::DynamoDbStore;
 use grantkeeper::testing::FixedClock;
+use grantkeeper::vault::{Prefetched, Vault, VaultKind};
 use grantkeeper_local::stack::{Options, Stack};
 use grantkeeper_sandbox::{ClientSettings, LogEntry, Sandbox};
 use http::StatusCode;
@@ -38,7 +44,12 @@ impl World {
     pub async fn with(change: impl FnOnce(Options) -> Options) -> anyhow::Result<Self> {
         let directory = tempfile::tempdir()?;
         let clock = FixedClock::at(now());
-        let options = Options { clock: Arc::new(clock.clone()), ephemeral: true, ..Options::at(directory.path()) };
+        let options = Options {
+            clock: Arc::new(clock.clone()),
+            ephemeral: true,
+            vault: tested_vault()?,
+            ..Options::at(directory.path())
+        };
         let stack = Stack::start(change(options)).await?;
         let world = Self { stack, clock, http: crate::browser::http(), directory };
         let project = format!("/v1/projects/{}", world.stack.project);
@@ -141,12 +152,46 @@ impl World {
         DynamoDbStore::new(aws_sdk_dynamodb::Client::new(&self.stack.engines.sdk_config()), table)
     }
 
-    /// What the vault holds of a credential or client of the default project, as it stands there.
+    /// The vaults of the stack.
+    pub fn vaults(&self) -> Vaults {
+        let config = self.stack.broker.config();
+        let (sdk, clock) = (self.stack.engines.sdk_config(), Arc::new(self.clock.clone()));
+        Vaults::new(&sdk, &config.table, &config.secret_prefix, clock)
+    }
+
+    /// The vault that the stack writes to and reads from.
+    pub fn vault(&self) -> Arc<dyn Vault> {
+        self.vaults().written(self.stack.broker.config().vault)
+    }
+
+    /// A credential of the default project as it is stored.
+    pub async fn stored(&self, id: &str) -> anyhow::Result<Credential> {
+        let found = self.store().find_credential(&self.stack.project, &CredentialId::parse(id)?).await?;
+        found.context("the credential")
+    }
+
+    /// The document that a credential of the default project points at, as it stands in the vault.
     pub async fn secret(&self, id: &str) -> anyhow::Result<String> {
-        let sdk = aws_sdk_secretsmanager::Client::new(&self.stack.engines.sdk_config());
-        let name = format!("{}/{}/{id}", self.stack.broker.config().secret_prefix, self.stack.project);
-        let answer = sdk.get_secret_value().secret_id(name).send().await?;
-        answer.secret_string.context("the secret has no text")
+        let stored = self.stored(id).await?;
+        let place = stored.place(stored.generation);
+        Ok(self.vault().open(&place, &stored.cur, Prefetched::Nothing).await?.expose().clone())
+    }
+
+    /// How many versions of documents both vaults have of a credential of the default project.
+    pub async fn versions(&self, id: &str) -> anyhow::Result<usize> {
+        let config = self.stack.broker.config();
+        let secrets = aws_sdk_secretsmanager::Client::new(&self.stack.engines.sdk_config());
+        let name = format!("{}/{}/{id}", config.secret_prefix, self.stack.project);
+        let listed = secrets.list_secret_version_ids().secret_id(name).include_deprecated(true).send().await;
+        let in_secrets_manager = listed.map_or(0, |listed| listed.versions().len());
+        let sealed = aws_sdk_dynamodb::Client::new(&self.stack.engines.sdk_config())
+            .query()
+            .table_name(&config.table)
+            .key_condition_expression("pk = :pk")
+            .expression_attribute_values(":pk", AttributeValue::S(format!("V#{}#{id}", self.stack.project)))
+            .send()
+            .await?;
+        Ok(in_secrets_manager + sealed.items().len())
     }
 
     /// A key of this role for these projects. It works for `days`.
@@ -239,6 +284,13 @@ impl World {
     pub async fn read_token(&self, credential: &str, body: Value) -> anyhow::Result<Answer> {
         self.runner().post(&format!("/v1/credentials/{credential}/token"), body).await
     }
+}
+
+/// The vault that `GRANTKEEPER_TEST_VAULT` names, so that all tests can be run on each.
+#[expect(clippy::disallowed_methods, reason = "the tests are told by the environment which vault to run on")]
+pub fn tested_vault() -> anyhow::Result<VaultKind> {
+    let Ok(name) = std::env::var("GRANTKEEPER_TEST_VAULT") else { return Ok(VaultKind::default()) };
+    VaultKind::parse(&name).with_context(|| format!("GRANTKEEPER_TEST_VAULT={name} is no vault"))
 }
 
 #[expect(clippy::disallowed_methods, reason = "the test's clock begins now, and then stands still")]

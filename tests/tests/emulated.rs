@@ -28,7 +28,7 @@ use anyhow::{Context as _, ensure};
 use aws_sdk_sqs::Client as Sqs;
 use grantkeeper_local::stack::{Options, Stack};
 use grantkeeper_sandbox::ClientSettings;
-use grantkeeper_tests::world::RETURN_URL;
+use grantkeeper_tests::world::{RETURN_URL, tested_vault};
 use grantkeeper_tests::{Answer, Backend, Browser, port};
 use http::StatusCode;
 use serde_json::{Value, json};
@@ -54,8 +54,12 @@ impl Emulated {
     async fn start() -> anyhow::Result<Self> {
         let (directory, port) = (tempfile::tempdir()?, port::free()?);
         let public_url = format!("http://127.0.0.1:{port}");
-        let options =
-            Options { ephemeral: true, public_url: Some(public_url.clone()), ..Options::at(directory.path()) };
+        let options = Options {
+            ephemeral: true,
+            public_url: Some(public_url.clone()),
+            vault: tested_vault()?,
+            ..Options::at(directory.path())
+        };
         let stack = Stack::start(options).await?;
         // A queue of its own: the stack reads the other one, and would do the work of token-refresh.
         let queue_url = other_queue(&stack).await?;
@@ -66,6 +70,7 @@ impl Emulated {
             ("GRANTKEEPER_TABLE".to_owned(), config.table.clone()),
             ("GRANTKEEPER_ROOT_KEY".to_owned(), config.root_key.clone()),
             ("GRANTKEEPER_SECRET_PREFIX".to_owned(), config.secret_prefix.clone()),
+            ("GRANTKEEPER_VAULT".to_owned(), config.vault.as_str().to_owned()),
             ("GRANTKEEPER_LOG".to_owned(), "trace".to_owned()),
             ("GRANTKEEPER_EMULATED_ORIGINS".to_owned(), sandbox_url(&stack)?),
         ]);

@@ -7,6 +7,7 @@ mod reading;
 use std::collections::BTreeSet;
 
 use anyhow::{Context, Result, bail, ensure};
+use grantkeeper::vault::VaultKind;
 use serde_json::{Value, json};
 
 use reading::{
@@ -36,6 +37,8 @@ struct Row {
 const ALL_ITEM_ACTIONS: &[&str] = &["BatchGetItem", "DeleteItem", "GetItem", "PutItem", "Query", "UpdateItem"];
 /// Without lists, names that are freed and `Idempotency-Key`.
 const ITEM_ACTIONS: &[&str] = &["GetItem", "PutItem", "UpdateItem"];
+/// Those, and the deletion of what is sealed at a place.
+const ITEM_AND_DELETE_ACTIONS: &[&str] = &["DeleteItem", "GetItem", "PutItem", "Query", "UpdateItem"];
 
 /// What the functions that send requests to providers are told besides.
 const PROVIDERS_AND_WAY_OUT: &[&str] =
@@ -71,7 +74,7 @@ const ROWS: &[Row] = &[
         variables: QUEUE_AND_WAY_OUT,
         table: ITEM_ACTIONS,
         due_index: &[],
-        secrets: &["CreateSecret", "GetSecretValue", "PutSecretValue"],
+        secrets: &["CreateSecret", "GetSecretValue", "PutSecretValue", "RestoreSecret"],
         queue: &["SendMessage"],
     },
     Row {
@@ -81,7 +84,7 @@ const ROWS: &[Row] = &[
         variables: QUEUE_AND_WAY_OUT,
         table: ALL_ITEM_ACTIONS,
         due_index: &[],
-        secrets: &["CreateSecret", "DeleteSecret", "GetSecretValue", "PutSecretValue"],
+        secrets: &["CreateSecret", "DeleteSecret", "GetSecretValue", "PutSecretValue", "RestoreSecret"],
         queue: &["SendMessage"],
     },
     Row {
@@ -89,9 +92,9 @@ const ROWS: &[Row] = &[
         timeout: 20,
         routes: &[],
         variables: QUEUE_AND_WAY_OUT,
-        table: ITEM_ACTIONS,
+        table: ITEM_AND_DELETE_ACTIONS,
         due_index: &["Query"],
-        secrets: &["DeleteSecret", "GetSecretValue", "PutSecretValue"],
+        secrets: &["CreateSecret", "DeleteSecret", "GetSecretValue", "PutSecretValue", "RestoreSecret"],
         queue: &["DeleteMessage", "GetQueueAttributes", "ReceiveMessage", "SendMessage"],
     },
     Row {
@@ -247,6 +250,7 @@ fn each_function_gets_exactly_the_variables_of_its_row() -> Result<()> {
             "GRANTKEEPER_TABLE": {"Ref": "Table"},
             "GRANTKEEPER_ROOT_KEY": {"Ref": "RootKey"},
             "GRANTKEEPER_SECRET_PREFIX": {"Ref": "SecretPrefix"},
+            "GRANTKEEPER_VAULT": {"Ref": "Vault"},
             "GRANTKEEPER_LOG": {"Ref": "LogLevel"},
         });
         let expected = expected.as_object_mut().context("an object")?;
@@ -278,6 +282,15 @@ fn the_way_out_is_open_by_default_and_the_proxys_password_is_not_echoed() -> Res
         assert_eq!(at(&parameter, "/Default"), json!(""), "{name}");
         assert_eq!(at(&parameter, "/NoEcho") == json!(true), name == "OutboundProxy", "{name}");
     }
+    Ok(())
+}
+
+#[test]
+fn the_vaults_to_choose_from_are_those_that_the_configuration_knows() -> Result<()> {
+    let parameter = at(template()?, "/Parameters/Vault");
+    let names: Vec<_> = [VaultKind::default(), VaultKind::Sealed].map(VaultKind::as_str).into();
+    assert_eq!(at(&parameter, "/AllowedValues"), json!(names));
+    assert_eq!(at(&parameter, "/Default"), json!(VaultKind::default().as_str()));
     Ok(())
 }
 

@@ -11,3 +11,4 @@ mod rooms;
 mod seed;
 pub mod stack;
 pub mod table;
+pub mod vault;

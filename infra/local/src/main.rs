@@ -15,6 +15,7 @@ use grantkeeper::secret::Secret;
 use grantkeeper_local::doctor::{self, Patient};
 use grantkeeper_local::keys;
 use grantkeeper_local::stack::{Options, Stack};
+use grantkeeper_local::vault::{self, Kind, VaultCommand};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
@@ -57,6 +58,9 @@ struct Arguments {
     /// A directory of provider entries that lie over those of the catalogue.
     #[arg(long, global = true, value_name = "DIR")]
     providers: Option<PathBuf>,
+    /// Where tokens are written: a secret for each credential, or sealed in the table. They are read from both.
+    #[arg(long, value_name = "VAULT", env = "GRANTKEEPER_VAULT", default_value = "secretsmanager")]
+    vault: Kind,
     /// The time between two looks for tokens that are due.
     #[arg(long, value_name = "SECONDS", default_value_t = 60)]
     refresh_every: u64,
@@ -66,6 +70,9 @@ struct Arguments {
 enum Command {
     /// Compares entries of the catalogue with their providers, over the internet and without any credential.
     Doctor(Examined),
+    /// Moves tokens between the vaults, makes sealing keys, seals again.
+    #[command(subcommand)]
+    Vault(VaultCommand),
 }
 
 #[derive(Args)]
@@ -112,8 +119,13 @@ async fn main() -> anyhow::Result<ExitCode> {
     ensure!(arguments.refresh_every > 0, "--refresh-every must be at least 1");
     let filter = EnvFilter::try_new(grantkeeper::config::log_filter("warn"))?;
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
-    if let Some(Command::Doctor(examined)) = &arguments.command {
-        return examine(&arguments, examined).await;
+    match &arguments.command {
+        Some(Command::Doctor(examined)) => return examine(&arguments, examined).await,
+        Some(Command::Vault(command)) => {
+            let complete = vault::run(command, &mut std::io::stdout()).await?;
+            return Ok(if complete { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+        }
+        None => {}
     }
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
 
@@ -128,6 +140,7 @@ async fn main() -> anyhow::Result<ExitCode> {
         proxy: arguments.proxy,
         ca_bundle: arguments.ca_bundle,
         providers: arguments.providers,
+        vault: arguments.vault.into(),
         refresh_every: Some(Duration::from_secs(arguments.refresh_every)),
         preset_keys: grantkeeper::config::local_keys(),
         ..Options::at(&data)

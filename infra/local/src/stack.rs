@@ -20,6 +20,7 @@ use grantkeeper::model::client::Client;
 use grantkeeper::model::ids::ProjectId;
 use grantkeeper::outbound::{Outbound, OutboundError, OutboundPolicy};
 use grantkeeper::secret::Secret;
+use grantkeeper::vault::VaultKind;
 use grantkeeper_sandbox::{Options as SandboxOptions, Sandbox};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -30,7 +31,9 @@ use crate::keys::Keys;
 use crate::{queue, rooms, seed, table};
 
 /// The table of the local stack.
-const TABLE: &str = "grantkeeper";
+pub const TABLE: &str = "grantkeeper";
+/// The first part of the names of its secrets.
+pub const SECRET_PREFIX: &str = "gk";
 /// How long requests in flight may still take at the end: as long as a function may run, for a refresh that is cut off
 /// between provider and commit can cost a grant.
 const GRACE: Duration = Duration::from_secs(21);
@@ -57,6 +60,8 @@ pub struct Options {
     pub ca_bundle: Option<String>,
     /// A directory of entries that lie over the catalogue of providers.
     pub providers: Option<PathBuf>,
+    /// Where token sets and raw values are written.
+    pub vault: VaultKind,
     /// The time between two ticks; `None`: the caller ticks.
     pub refresh_every: Option<Duration>,
     /// Keys that replace those of `keys.env`, by the names in it.
@@ -84,6 +89,7 @@ impl Options {
             proxy: None,
             ca_bundle: None,
             providers: None,
+            vault: VaultKind::default(),
             refresh_every: None,
             preset_keys: BTreeMap::new(),
             clock: Arc::new(SystemClock),
@@ -150,6 +156,8 @@ impl Stack {
             ("GRANTKEEPER_PUBLIC_URL", options.public_url.clone().unwrap_or_else(|| url.clone())),
             ("GRANTKEEPER_TABLE", TABLE.to_owned()),
             ("GRANTKEEPER_ROOT_KEY", seed::ROOT_KEY.to_owned()),
+            ("GRANTKEEPER_SECRET_PREFIX", SECRET_PREFIX.to_owned()),
+            ("GRANTKEEPER_VAULT", options.vault.as_str().to_owned()),
             ("GRANTKEEPER_REFRESH_QUEUE_URL", engines.queue_url().to_owned()),
             ("GRANTKEEPER_APART_QUEUE_URL", engines.apart_queue_url().to_owned()),
             // As for the functions: an empty variable is none.

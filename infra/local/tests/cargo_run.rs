@@ -209,3 +209,58 @@ fn with_a_proxy_the_sandbox_is_reached_directly() {
     listener.set_nonblocking(true).unwrap();
     assert!(listener.accept().is_err(), "nobody asked the proxy");
 }
+
+#[test]
+fn tokens_move_between_the_vaults_of_a_stack_that_is_not_running() {
+    let data = tempfile::tempdir().unwrap();
+    let vault = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_grantkeeper"));
+        command.arg("vault").args(arguments).arg("--data").arg(data.path());
+        let output = command.env_remove("GRANTKEEPER_TABLE").output().unwrap();
+        let told = String::from_utf8_lossy(&output.stdout).into_owned();
+        (output.status.success(), told, String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let (done, _, message) = vault(&["migrate", "--to", "sealed"]);
+    assert!(!done && message.contains("is not the data directory of a stack"), "{message}");
+
+    let mut running = Running::start(data.path(), &FREE_PORTS);
+    paste("first-success", data.path(), &running);
+    let token = || {
+        let list = "curl -s $GRANTKEEPER_URL/v1/credentials -H \"Authorization: Bearer $GRANTKEEPER_PLATFORM_KEY\"";
+        let script = format!(
+            "ID=$({list} | grep -o 'crd_[0-9A-Z]*' | head -n 1)\n\
+             curl -s -X POST $GRANTKEEPER_URL/v1/credentials/$ID/token -H \"Authorization: Bearer $GRANTKEEPER_RUNNER_KEY\""
+        );
+        let answer = shell(data.path(), &script);
+        let token = answer.split(r#""access_token":""#).nth(1).and_then(|rest| rest.split('"').next());
+        token.unwrap_or_else(|| panic!("{answer}")).to_owned()
+    };
+    let before = token();
+    let (done, _, message) = vault(&["migrate", "--to", "sealed"]);
+    assert!(!done && message.contains("a stack that runs there must be stopped first"), "{message}");
+    running.signal("-TERM");
+    assert!(running.child.wait().unwrap().success());
+
+    for (to, last) in [
+        ("sealed", "moved 1, nothing to do for 0, left 0"),
+        ("sealed", "moved 0, nothing to do for 1, left 0"),
+        ("secretsmanager", "moved 1, nothing to do for 0, left 0"),
+        ("sealed", "moved 1, nothing to do for 0, left 0"),
+    ] {
+        let (done, told, message) = vault(&["migrate", "--to", to]);
+        assert!(done && told.trim_end().ends_with(last), "{told} {message}");
+        assert!(!told.contains(&before) && !message.contains(&before));
+    }
+    let (done, told, message) = vault(&["rotate", "--all"]);
+    assert!(done && told.trim_end().ends_with(" seals with key 2"), "{told} {message}");
+    let (done, told, message) = vault(&["reseal"]);
+    assert!(done && told.trim_end().ends_with("sealed again 1, nothing to do for 0, left 0"), "{told} {message}");
+
+    // Whichever vault it writes to.
+    for kind in ["sealed", "secretsmanager"] {
+        let mut arguments = vec!["--vault", kind];
+        arguments.extend(FREE_PORTS);
+        let _running = Running::start(data.path(), &arguments);
+        assert_eq!(token(), before, "{kind}");
+    }
+}

@@ -33,6 +33,7 @@ pub mod manage_clients;
 pub mod manage_credentials;
 pub mod manage_keys;
 pub mod manage_projects;
+pub mod migrate_vault;
 mod new_grant;
 mod offer_clients;
 pub mod open_session;
@@ -47,6 +48,7 @@ pub mod refresh;
 pub mod register_client;
 mod replace_inputs;
 pub mod report_token;
+pub mod reseal_vault;
 pub mod rotate_secret;
 mod settle;
 pub mod start_flow;
@@ -54,6 +56,7 @@ mod suspend_credential;
 mod sweep;
 pub mod test_credential;
 mod validate_client;
+pub mod walk_credentials;
 
 use std::sync::Arc;
 

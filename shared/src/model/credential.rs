@@ -386,6 +386,14 @@ impl Credential {
         Place::new(self.project.as_str(), self.id.as_str()).bound(generation, self.bound_origin.as_str())
     }
 
+    /// The versions in the vault that it points at, each with its generation: the one before, the committed one, and what
+    /// the worker of its intent may have received.
+    pub fn versions(&self) -> impl Iterator<Item = (&str, u64)> {
+        let prev = self.prev.as_deref().map(|prev| (prev, self.generation.saturating_sub(1)));
+        let received = self.intent.as_ref().map(|intent| (intent.attempt.as_str(), self.generation + 1));
+        prev.into_iter().chain([(self.cur.as_str(), self.generation)]).chain(received)
+    }
+
     /// Whether programs of this project may read its token.
     pub fn is_shared_with(&self, project: &ProjectId) -> bool {
         self.project == *project || self.projects.contains(project)

@@ -151,9 +151,18 @@ impl Engine {
                     return Err(suspended(&newer));
                 }
                 tracing::info!(credential = %newer.id, generation = newer.generation, "refreshed");
+                self.forget_older(held).await;
                 Ok(Step::Refreshed(newer))
             }
             Attempted::Refused(other) => self.not_committed(held, acquire, &commit, other.map(|other| *other)).await,
+        }
+    }
+
+    /// Lets go of the version before the one before: nothing points at it any more.
+    async fn forget_older(&self, held: &Credential) {
+        let Some(older) = held.prev.as_deref().filter(|_| held.generation > 1) else { return };
+        if let Err(error) = self.vault.forget(&held.place(held.generation - 1), older).await {
+            tracing::warn!(credential = %held.id, %error, "an old version was not forgotten");
         }
     }
 

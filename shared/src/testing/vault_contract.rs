@@ -21,8 +21,13 @@ mod table {
         a_pointer_opens_its_own_document_whatever_was_prefetched,
         what_is_staged_at_one_place_is_not_opened_at_another,
         what_was_never_staged_is_missing,
+        what_belongs_to_no_generation_is_kept_as_well,
+        what_is_forgotten_takes_nothing_else_with_it,
+        forgetting_can_be_repeated,
+        a_version_id_must_be_of_a_length_that_every_vault_takes,
         after_a_delete_everything_is_missing,
         a_delete_can_be_repeated,
+        after_a_delete_a_place_takes_new_versions,
     );
 }
 
@@ -36,8 +41,9 @@ pub async fn run(vault: Arc<dyn Vault>) -> Vec<Failure> {
     suite::run(checks(), &*vault).await
 }
 
+/// The place of a generation of a credential.
 fn place() -> Place {
-    Place::new(unique(), unique())
+    Place::new(unique(), unique()).bound(1, "https://as.example")
 }
 
 fn document() -> Secret<String> {
@@ -140,8 +146,8 @@ async fn a_pointer_opens_its_own_document_whatever_was_prefetched(vault: &dyn Va
 async fn what_is_staged_at_one_place_is_not_opened_at_another(vault: &dyn Vault) -> Held {
     let (here, version, document) = (place(), unique(), document());
     let pointer = vault.stage(&here, &version, &document).await?;
-    let same_project = Place::new(here.project.clone(), unique());
-    let same_id = Place::new(unique(), here.id.clone());
+    let same_project = Place { id: unique(), ..here.clone() };
+    let same_id = Place { project: unique(), ..here.clone() };
     for elsewhere in [same_project, same_id] {
         ensure_missing(vault, &elsewhere, &pointer).await?;
         // Also where something else is staged.
@@ -160,6 +166,71 @@ async fn what_was_never_staged_is_missing(vault: &dyn Vault) -> Held {
     ensure_missing(vault, &place, &unique()).await?;
     vault.stage(&place, &unique(), &document()).await?;
     ensure_missing(vault, &place, &unique()).await
+}
+
+/// What clients have.
+async fn what_belongs_to_no_generation_is_kept_as_well(vault: &dyn Vault) -> Held {
+    let (place, document) = (Place::new(unique(), unique()), document());
+    let pointer = vault.stage(&place, &unique(), &document).await?;
+    ensure_opens(vault, &place, &pointer, &document).await?;
+    let newer = self::document();
+    let newer_pointer = vault.stage(&place, &unique(), &newer).await?;
+    ensure_opens(vault, &place, &pointer, &document).await?;
+    ensure_opens(vault, &place, &newer_pointer, &newer).await?;
+    vault.delete(&place).await?;
+    ensure_missing(vault, &place, &pointer).await
+}
+
+async fn what_is_forgotten_takes_nothing_else_with_it(vault: &dyn Vault) -> Held {
+    let (place, elsewhere) = (place(), self::place());
+    for number in 0..3 {
+        let staged = three(vault, &place).await?;
+        let Some((forgotten, _)) = staged.get(number) else { continue };
+        let same_version = vault.stage(&elsewhere, forgotten, &document()).await?;
+        vault.forget(&place, forgotten).await?;
+        for (pointer, document) in &staged {
+            match vault.open(&place, pointer, Prefetched::Nothing).await {
+                Err(VaultError::Missing) if pointer == forgotten => {}
+                opened => {
+                    let same = opened?.matches(document.expose().as_bytes());
+                    ensure!(same, "another document is opened after number {number} of three was forgotten");
+                }
+            }
+        }
+        vault.open(&elsewhere, &same_version, Prefetched::Nothing).await?;
+    }
+    Ok(())
+}
+
+async fn forgetting_can_be_repeated(vault: &dyn Vault) -> Held {
+    let place = place();
+    ensure_eq!(vault.forget(&place, &unique()).await, Ok(()), "the forgetting of nothing");
+    let pointer = vault.stage(&place, &unique(), &document()).await?;
+    for _ in 0..2 {
+        ensure_eq!(vault.forget(&place, &pointer).await, Ok(()), "the forgetting");
+    }
+    Ok(())
+}
+
+async fn a_version_id_must_be_of_a_length_that_every_vault_takes(vault: &dyn Vault) -> Held {
+    let place = place();
+    for (length, taken) in [(31, false), (32, true), (64, true), (65, false)] {
+        let staged = vault.stage(&place, &"v".repeat(length), &document()).await.map(drop);
+        let expected = if taken { Ok(()) } else { Err(VaultError::BadVersion) };
+        ensure_eq!(staged, expected, "the outcome of staging");
+    }
+    Ok(())
+}
+
+async fn after_a_delete_a_place_takes_new_versions(vault: &dyn Vault) -> Held {
+    let (place, document) = (place(), document());
+    three(vault, &place).await?;
+    vault.delete(&place).await?;
+    for _ in 0..2 {
+        let pointer = vault.stage(&place, &unique(), &document).await?;
+        ensure_opens(vault, &place, &pointer, &document).await?;
+    }
+    Ok(())
 }
 
 async fn after_a_delete_everything_is_missing(vault: &dyn Vault) -> Held {

@@ -1,6 +1,10 @@
 //! Where secrets are kept: client secrets and token sets. The store never holds them.
 
+mod aead;
+pub mod both;
 pub mod root_key;
+pub mod sealed;
+mod sealing_key;
 pub mod secrets_manager;
 
 use async_trait::async_trait;
@@ -9,6 +13,31 @@ use crate::error::Error;
 use crate::secret::Secret;
 
 pub use crate::model::place::{Binding, Place};
+
+/// Which vault a stack writes token sets and raw values to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum VaultKind {
+    /// [`secrets_manager`]: a secret of its own for each credential.
+    #[default]
+    SecretsManager,
+    /// [`sealed`]: items of the table, under keys in Secrets Manager.
+    Sealed,
+}
+
+impl VaultKind {
+    /// Its name in configurations.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::SecretsManager => "secretsmanager",
+            Self::Sealed => "sealed",
+        }
+    }
+
+    /// The kind of this name.
+    pub fn parse(name: &str) -> Option<Self> {
+        [Self::SecretsManager, Self::Sealed].into_iter().find(|kind| kind.as_str() == name)
+    }
+}
 
 /// What a vault could fetch before it was told which version is wanted.
 pub enum Prefetched {
@@ -35,6 +64,10 @@ pub enum VaultError {
     /// The version id is not one the vault can use (32 to 64 characters).
     #[error("the version id cannot be used")]
     BadVersion,
+    /// The version is there and does not open: it was changed, or belongs to another place, generation or origin, or the
+    /// key that sealed it is gone.
+    #[error("what the vault has does not open")]
+    Broken,
     /// The vault did not answer, or throttled.
     #[error("the vault is unavailable")]
     Unavailable,
@@ -45,6 +78,7 @@ impl From<VaultError> for Error {
         match error {
             VaultError::Unavailable => Self::Dependency("vault"),
             VaultError::Missing => Self::Internal("the vault lacks a committed version"),
+            VaultError::Broken => Self::Internal("a committed version does not open"),
             VaultError::VersionTaken | VaultError::BadVersion => Self::Internal("a version id was used wrongly"),
         }
     }
@@ -52,6 +86,11 @@ impl From<VaultError> for Error {
 
 /// The result of a vault call.
 pub type VaultResult<T> = Result<T, VaultError>;
+
+/// Whether a text can be the id of a version: 32 to 64 characters, as Secrets Manager wants them.
+fn is_version(version: &str) -> bool {
+    (32..=64).contains(&version.len())
+}
 
 /// How often a vault takes a new version at one place: so many at once, and one more each time an interval has passed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,7 +124,9 @@ impl WriteFloor {
 /// - staging the same version with another document fails with `VersionTaken` and leaves the first;
 /// - `open` gives exactly the document of its pointer, whatever was staged later and whatever was prefetched;
 /// - what was staged at one place cannot be opened at another;
-/// - after `delete`, `open` fails with `Missing`.
+/// - after `delete`, `open` fails with `Missing`; what is staged at the place later is kept, and may bring back what was
+///   deleted;
+/// - what was forgotten may be missing or still there; everything else at the place opens as before.
 #[async_trait]
 pub trait Vault: Send + Sync {
     /// Fetches what may be wanted, so that it can run beside the read of the pointer. Never fails.
@@ -98,6 +139,10 @@ pub trait Vault: Send + Sync {
     /// a vault that refuses a version after the provider rotated would lose the refresh token.
     fn write_floor(&self) -> Option<WriteFloor> {
         None
+    }
+    /// Lets go of a version that nothing points at any more. A vault that loses old versions by itself does nothing.
+    async fn forget(&self, _place: &Place, _pointer: &str) -> VaultResult<()> {
+        Ok(())
     }
     /// Deletes all versions at a place.
     async fn delete(&self, place: &Place) -> VaultResult<()>;

@@ -3,8 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use aws_lc_rs::aead::{AES_256_GCM, Aad, Nonce, RandomizedNonceKey};
-use aws_lc_rs::{digest, hkdf, hmac, rand};
+use aws_lc_rs::{digest, hmac, rand};
 use aws_sdk_secretsmanager::Client as Sdk;
 use aws_sdk_secretsmanager::error::ProvideErrorMetadata as _;
 use base64::Engine as _;
@@ -13,6 +12,7 @@ use chrono::Duration;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroize as _;
 
+use super::aead::{self, KeySource};
 use crate::clock::{Clock, Timestamp};
 use crate::error::{Error, Result};
 use crate::secret::Secret;
@@ -63,22 +63,12 @@ pub struct Sealed {
 #[derive(Clone)]
 pub struct RootKey {
     version: String,
-    /// HKDF-Extract of the secret's value; aws-lc keeps and clears it.
-    prk: Arc<hkdf::Prk>,
-}
-
-struct Length;
-
-impl hkdf::KeyType for Length {
-    fn len(&self) -> usize {
-        32
-    }
+    source: KeySource,
 }
 
 impl RootKey {
     fn new(version: String, value: &str) -> Self {
-        let prk = hkdf::Salt::new(hkdf::HKDF_SHA256, b"grantkeeper root key").extract(value.as_bytes());
-        Self { version, prk: Arc::new(prk) }
+        Self { version, source: KeySource::new(b"grantkeeper root key", value) }
     }
 
     /// Its version id in Secrets Manager, kept beside whatever it sealed or derived.
@@ -87,13 +77,7 @@ impl RootKey {
     }
 
     fn key(&self, purpose: Purpose) -> Result<Secret<[u8; 32]>> {
-        let mut key = [0; 32];
-        let info = [purpose.info()];
-        self.prk
-            .expand(&info, Length)
-            .and_then(|okm| okm.fill(&mut key))
-            .map_err(|_| Error::Internal("key derivation failed"))?;
-        Ok(Secret::new(key))
+        self.source.key(purpose.info())
     }
 
     /// HMAC-SHA-256 of an input, under the key of a purpose.
@@ -121,13 +105,8 @@ impl RootKey {
     /// # Errors
     /// Only if the crypto library fails.
     pub fn seal(&self, purpose: Purpose, bound_to: &str, text: &Secret<String>) -> Result<Sealed> {
-        let failed = |_| Error::Internal("sealing failed");
-        let key = RandomizedNonceKey::new(&AES_256_GCM, self.key(purpose)?.expose()).map_err(failed)?;
-        let mut data = text.expose().as_bytes().to_vec();
-        let nonce = key.seal_in_place_append_tag(Aad::from(bound_to.as_bytes()), &mut data).map_err(failed)?;
-        let mut sealed = nonce.as_ref().to_vec();
-        sealed.append(&mut data);
-        Ok(Sealed { key_version: self.version.clone(), data: URL_SAFE_NO_PAD.encode(sealed) })
+        let data = aead::seal(&self.key(purpose)?, bound_to.as_bytes(), text)?;
+        Ok(Sealed { key_version: self.version.clone(), data: URL_SAFE_NO_PAD.encode(data) })
     }
 
     /// Opens what [`RootKey::seal`] made with the same purpose and binding.
@@ -135,19 +114,9 @@ impl RootKey {
     /// # Errors
     /// When it was sealed for something else, or changed.
     pub fn open(&self, purpose: Purpose, bound_to: &str, sealed: &Sealed) -> Result<Secret<String>> {
-        let broken = || Error::Internal("something sealed does not open");
-        let data = URL_SAFE_NO_PAD.decode(&sealed.data).map_err(|_| broken())?;
-        let (nonce, ciphertext) = data.split_at_checked(12).ok_or_else(broken)?;
-        let nonce = Nonce::try_assume_unique_for_key(nonce).map_err(|_| broken())?;
-        let key = RandomizedNonceKey::new(&AES_256_GCM, self.key(purpose)?.expose()).map_err(|_| broken())?;
-        let mut buffer = ciphertext.to_vec();
-        let text = key
-            .open_in_place(nonce, Aad::from(bound_to.as_bytes()), &mut buffer)
-            .ok()
-            .and_then(|text| std::str::from_utf8(text).ok())
-            .map(|text| Secret::new(text.to_owned()));
-        buffer.zeroize();
-        text.ok_or_else(broken)
+        let data = URL_SAFE_NO_PAD.decode(&sealed.data);
+        let data = data.map_err(|_| Error::Internal("something sealed does not open"))?;
+        aead::open(&self.key(purpose)?, bound_to.as_bytes(), &data)
     }
 }
 

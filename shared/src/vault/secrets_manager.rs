@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use aws_sdk_secretsmanager::Client as Sdk;
 use aws_sdk_secretsmanager::error::{ProvideErrorMetadata, SdkError};
 
-use super::{Place, Prefetched, Vault, VaultError, VaultResult, WriteFloor};
+use super::{Place, Prefetched, Vault, VaultError, VaultResult, WriteFloor, is_version};
 use crate::secret::Secret;
 
 /// The days that Secrets Manager keeps a deleted secret before it is gone; the shortest it allows.
@@ -39,6 +39,7 @@ impl SecretsManagerVault {
             Err(error) => Err(match error.as_service_error() {
                 Some(service) if service.is_resource_not_found_exception() => PutFailure::NoSecret,
                 Some(service) if service.is_resource_exists_exception() => PutFailure::Vault(VaultError::VersionTaken),
+                Some(service) if service.is_invalid_request_exception() => PutFailure::Deleted,
                 _ => PutFailure::Vault(unavailable(&error)),
             }),
         }
@@ -54,10 +55,16 @@ impl SecretsManagerVault {
             },
         }
     }
+
+    async fn restore(&self, name: &str) -> VaultResult<()> {
+        self.sdk.restore_secret().secret_id(name).send().await.map(drop).map_err(|error| unavailable(&error))
+    }
 }
 
 enum PutFailure {
     NoSecret,
+    /// It is to be deleted, and until then takes nothing.
+    Deleted,
     Vault(VaultError),
 }
 
@@ -100,20 +107,21 @@ impl Vault for SecretsManagerVault {
     }
 
     async fn stage(&self, place: &Place, version: &str, document: &Secret<String>) -> VaultResult<String> {
-        if !(32..=64).contains(&version.len()) {
+        if !is_version(version) {
             return Err(VaultError::BadVersion);
         }
         let name = self.name(place);
         match self.put(&name, version, document).await {
             Ok(()) => return Ok(version.to_owned()),
             Err(PutFailure::Vault(error)) => return Err(error),
-            Err(PutFailure::NoSecret) => {}
+            Err(PutFailure::NoSecret) => self.create(&name).await?,
+            // Its documents were moved to another vault less than the days ago that it is kept for.
+            Err(PutFailure::Deleted) => self.restore(&name).await?,
         }
-        self.create(&name).await?;
         match self.put(&name, version, document).await {
             Ok(()) => Ok(version.to_owned()),
             Err(PutFailure::Vault(error)) => Err(error),
-            Err(PutFailure::NoSecret) => Err(VaultError::Unavailable),
+            Err(PutFailure::NoSecret | PutFailure::Deleted) => Err(VaultError::Unavailable),
         }
     }
 

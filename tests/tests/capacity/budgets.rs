@@ -131,7 +131,7 @@ impl Measured {
 
     /// What it costs to list the due work of a shard, of which there is so much.
     async fn listing(&self, shard: u32, due: usize) -> anyhow::Result<Consumed> {
-        let found = self.store.list_due(shard, due_since(), LIMIT).await?;
+        let found = self.store.list_due(shard, due_since(), LIMIT, None).await?.items;
         ensure!(found.len() == due, "{} are listed, {due} are due", found.len());
         self.one()
     }

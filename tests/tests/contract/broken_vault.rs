@@ -1,7 +1,7 @@
 //! A vault that forgets one obligation and keeps all others.
 
 use std::collections::HashSet;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use grantkeeper::secret::Secret;
@@ -26,6 +26,27 @@ pub enum Flaw {
     ForgetsId,
     /// It deletes nothing.
     NeverDeletes,
+    /// It takes a whole place for the version that is to be forgotten.
+    ForgetsAll,
+    /// It refuses to forget what it does not have.
+    ForgetsOnce,
+    /// It takes any text for the id of a version.
+    TakesAnyVersion,
+    /// It takes nothing any more where something was deleted.
+    StaysDeleted,
+    /// It does not know of places without a generation.
+    WantsGeneration,
+    /// It does not look at the generation. For a vault that seals.
+    ForgetsGeneration,
+    /// It does not look at the origins. For a vault that seals.
+    ForgetsOrigin,
+}
+
+impl Flaw {
+    /// Whether only a vault that fetches something in advance can have it.
+    pub fn is_of_prefetching(self) -> bool {
+        matches!(self, Self::OpensNewest | Self::TrustsPrefetched)
+    }
 }
 
 /// The checks that have to notice each flaw.
@@ -38,6 +59,11 @@ pub const FOUND_BY: &[(Flaw, &[&str])] = &[
     (Flaw::ForgetsProject, &["what_is_staged_at_one_place_is_not_opened_at_another"]),
     (Flaw::ForgetsId, &["what_is_staged_at_one_place_is_not_opened_at_another"]),
     (Flaw::NeverDeletes, &["after_a_delete_everything_is_missing"]),
+    (Flaw::ForgetsAll, &["what_is_forgotten_takes_nothing_else_with_it"]),
+    (Flaw::ForgetsOnce, &["forgetting_can_be_repeated"]),
+    (Flaw::TakesAnyVersion, &["a_version_id_must_be_of_a_length_that_every_vault_takes"]),
+    (Flaw::StaysDeleted, &["after_a_delete_a_place_takes_new_versions"]),
+    (Flaw::WantsGeneration, &["what_belongs_to_no_generation_is_kept_as_well"]),
 ];
 
 /// The vault with its flaw, in front of the real one.
@@ -45,11 +71,13 @@ pub struct BrokenVault {
     real: Arc<dyn Vault>,
     flaw: Flaw,
     staged: Mutex<HashSet<String>>,
+    deleted: Mutex<HashSet<String>>,
+    forgotten: Mutex<HashSet<String>>,
 }
 
 impl BrokenVault {
     pub fn new(real: Arc<dyn Vault>, flaw: Flaw) -> Self {
-        Self { real, flaw, staged: Mutex::default() }
+        Self { real, flaw, staged: Mutex::default(), deleted: Mutex::default(), forgotten: Mutex::default() }
     }
 
     fn place(&self, place: &Place) -> Place {
@@ -57,6 +85,8 @@ impl BrokenVault {
         match self.flaw {
             Flaw::ForgetsProject => place.project = "all".to_owned(),
             Flaw::ForgetsId => place.id = "all".to_owned(),
+            Flaw::ForgetsGeneration => place.binding.generation = 1,
+            Flaw::ForgetsOrigin => place.binding.bound_origin.clear(),
             _ => {}
         }
         place
@@ -82,8 +112,11 @@ impl Vault for BrokenVault {
     }
 
     async fn stage(&self, place: &Place, version: &str, document: &Secret<String>) -> VaultResult<String> {
-        let is_new = self.staged.lock().unwrap_or_else(PoisonError::into_inner).insert(version.to_owned());
+        let is_new = add(&self.staged, version);
         match self.flaw {
+            Flaw::TakesAnyVersion => Ok(version.to_owned()),
+            Flaw::WantsGeneration if place.binding.generation == 0 => Err(VaultError::BadVersion),
+            Flaw::StaysDeleted if lock(&self.deleted).contains(&place.id) => Err(VaultError::BadVersion),
             Flaw::StagesLater => Ok(version.to_owned()),
             Flaw::RefusesRepetition if !is_new => Err(VaultError::VersionTaken),
             Flaw::AcceptsAnotherDocument if !is_new => Ok(version.to_owned()),
@@ -91,7 +124,25 @@ impl Vault for BrokenVault {
         }
     }
 
+    async fn forget(&self, place: &Place, pointer: &str) -> VaultResult<()> {
+        match self.flaw {
+            Flaw::ForgetsAll => self.real.delete(place).await,
+            Flaw::ForgetsOnce if !add(&self.forgotten, pointer) => Err(VaultError::Missing),
+            _ => self.real.forget(&self.place(place), pointer).await,
+        }
+    }
+
     async fn delete(&self, place: &Place) -> VaultResult<()> {
+        add(&self.deleted, &place.id);
         if self.flaw == Flaw::NeverDeletes { Ok(()) } else { self.real.delete(&self.place(place)).await }
     }
+}
+
+/// `false`: it was there.
+fn add(set: &Mutex<HashSet<String>>, text: &str) -> bool {
+    lock(set).insert(text.to_owned())
+}
+
+fn lock(set: &Mutex<HashSet<String>>) -> MutexGuard<'_, HashSet<String>> {
+    set.lock().unwrap_or_else(PoisonError::into_inner)
 }

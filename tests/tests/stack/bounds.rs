@@ -4,6 +4,8 @@ use anyhow::Context as _;
 use chrono::Duration;
 use grantkeeper::model::ids::ClientId;
 use grantkeeper::store::Store as _;
+use grantkeeper::vault::VaultKind;
+use grantkeeper_local::stack::Options;
 use grantkeeper_sandbox::ClientSettings;
 use grantkeeper_tests::{Answer, Browser, Reply, World, parameters};
 use http::StatusCode;
@@ -183,7 +185,8 @@ async fn an_empty_issuer_in_the_answer_is_another_issuer() -> Outcome {
 
 #[tokio::test]
 async fn a_credential_is_not_refreshed_more_often_than_the_vault_takes_versions() -> Outcome {
-    let it = Connected::usual().await?;
+    let world = World::with(|options| Options { vault: VaultKind::SecretsManager, ..options }).await?;
+    let it = Connected::inside(world, ClientSettings::default(), json!({})).await?;
     let mut refreshed = 0;
     let refused = loop {
         let answer = it.refresh().await?;
@@ -203,5 +206,22 @@ async fn a_credential_is_not_refreshed_more_often_than_the_vault_takes_versions(
     it.world.advance(Duration::minutes(25));
     assert_eq!(it.refresh().await?.status, StatusCode::OK);
     assert_eq!(it.refresh().await?.code(), "refreshed_too_often");
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_sealed_vault_takes_versions_as_often_as_they_come() -> Outcome {
+    let world = World::with(|options| Options { vault: VaultKind::Sealed, ..options }).await?;
+    let it = Connected::inside(world, ClientSettings::default(), json!({})).await?;
+    for generation in 2..=45 {
+        let answer = it.refresh().await?;
+        assert_eq!(
+            (answer.status, &answer.body["generation"]),
+            (StatusCode::OK, &json!(generation)),
+            "{}",
+            answer.body
+        );
+    }
+    assert_eq!(it.world.versions(&it.id).await?, 45, "each is an item of its own");
     Ok(())
 }

@@ -4,6 +4,7 @@ use chrono::Duration;
 use grantkeeper::model::client::ClientSettings as Settings;
 use grantkeeper::model::credential::{Credential, CredentialStatus};
 use grantkeeper::model::ids::{ClientId, ProjectId};
+use grantkeeper::secret::Secret;
 use grantkeeper::store::{Attempted, Replacement, StatusChange, Store as _};
 use grantkeeper_sandbox::{ApiHeader, ClientSettings, TokenResponseShape};
 use grantkeeper_tests::World;
@@ -47,12 +48,9 @@ impl Connected {
         let base = self.stored().await?;
         let mut document: Value = serde_json::from_str(&self.world.secret(&self.id).await?)?;
         (document["access_token"], document["generation"]) = (json!(""), json!(base.generation + 1));
-        let sdk = aws_sdk_secretsmanager::Client::new(&self.world.stack.engines.sdk_config());
-        let prefix = &self.world.stack.broker.config().secret_prefix;
-        let name = format!("{prefix}/{}/{}", self.world.stack.project, self.id);
         let version = format!("00000000-0000-4000-8000-{:012}", base.generation);
-        let put = sdk.put_secret_value().secret_id(name).client_request_token(&version);
-        put.secret_string(document.to_string()).send().await?;
+        let (place, document) = (base.place(base.generation + 1), Secret::new(document.to_string()));
+        self.world.vault().stage(&place, &version, &document).await?;
         let emptied =
             Credential { cur: version.clone(), attempt: version, generation: base.generation + 1, ..base.clone() };
         let replaced = self.world.store().replace_grant(None, &base, &emptied, self.world.stack.broker.now()).await?;

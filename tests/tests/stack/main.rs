@@ -91,6 +91,8 @@ mod trials;
 mod values;
 #[cfg(test)]
 mod variables;
+#[cfg(test)]
+mod vaults;
 
 /// What a test returns.
 type Outcome = anyhow::Result<()>;

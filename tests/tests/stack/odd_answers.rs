@@ -3,11 +3,8 @@
 use anyhow::{Context as _, ensure};
 use chrono::Duration;
 use grantkeeper::model::credential::{Credential, CredentialStatus};
-use grantkeeper::model::ids::CredentialId;
 use grantkeeper::model::token_set::TokenSet;
-use grantkeeper::store::Store as _;
-use grantkeeper::vault::secrets_manager::SecretsManagerVault;
-use grantkeeper::vault::{Place, Prefetched, Vault as _};
+use grantkeeper::vault::Prefetched;
 use grantkeeper_sandbox::ClientSettings;
 use grantkeeper_tests::{Answer, Browser, World};
 use http::StatusCode;
@@ -26,7 +23,6 @@ const UNSAID_LIFE: i64 = 3600;
 struct Bench {
     world: World,
     browser: Browser,
-    vault: SecretsManagerVault,
     secrets: aws_sdk_secretsmanager::Client,
     clients: Vec<String>,
 }
@@ -35,7 +31,6 @@ impl Bench {
     async fn new() -> anyhow::Result<Self> {
         let world = World::new().await?;
         let secrets = aws_sdk_secretsmanager::Client::new(&world.stack.engines.sdk_config());
-        let vault = SecretsManagerVault::new(secrets.clone(), &world.stack.broker.config().secret_prefix);
         let mut clients = Vec::new();
         for (name, dialect, _) in DIALECTS {
             let settings = ClientSettings {
@@ -46,7 +41,7 @@ impl Bench {
             let dialect: Value = serde_json::from_str(dialect)?;
             clients.push(world.register(settings, json!({ "token_response": dialect })).await?);
         }
-        Ok(Self { world, browser: Browser::new(), vault, secrets, clients })
+        Ok(Self { world, browser: Browser::new(), secrets, clients })
     }
 
     /// Connects a credential, with these answers of the token endpoint to come. `ends_as`: the status of a flow that
@@ -71,11 +66,9 @@ impl Bench {
 
     /// The item, and the token set that it points at, as the vault adapter opens it.
     async fn stored(&self, id: &str) -> anyhow::Result<(Credential, TokenSet)> {
-        let project = &self.world.stack.project;
-        let credential = self.world.store().find_credential(project, &CredentialId::parse(id)?).await?;
-        let credential = credential.context("the credential")?;
-        let place = Place::new(project.as_str(), id);
-        let document = self.vault.open(&place, &credential.cur, Prefetched::Nothing).await?;
+        let credential = self.world.stored(id).await?;
+        let place = credential.place(credential.generation);
+        let document = self.world.vault().open(&place, &credential.cur, Prefetched::Nothing).await?;
         let tokens = TokenSet::from_document(&document).context("a token set")?;
         // Never half: the item and the tokens speak of the same grant.
         ensure!(tokens.generation == credential.generation, "generation {}", tokens.generation);
@@ -175,7 +168,7 @@ impl Bench {
         }
         let life = old.expires_at().map(|at| at - self.world.stack.broker.now());
         ensure!(life == Some(Duration::seconds(OLD_LIFE)), "{life:?}");
-        let (document, answer) = (self.world.secret(&id).await?, self.refreshed(&id).await?);
+        let (versions, answer) = (self.world.versions(&id).await?, self.refreshed(&id).await?);
         let Some((status, code, stands)) = failure(row.refresh) else {
             let locked = row.refresh.split(' ').count() > 3;
             let expected = if locked { StatusCode::LOCKED } else { StatusCode::OK };
@@ -187,7 +180,7 @@ impl Bench {
         ensure!(new.status == stands, "{:?}", new.status);
         ensure!((new.generation, &new.cur, new.at_exp) == (1, &old.cur, old.at_exp), "the item changed");
         ensure!(new_tokens.to_document().expose() == old_tokens.to_document().expose(), "the tokens changed");
-        ensure!(self.world.secret(&id).await? == document, "something was staged");
+        ensure!(self.world.versions(&id).await? == versions, "something was staged");
         let served = self.world.read_token(&id, json!({})).await?;
         ensure!((served.status, served.text("/access_token")) == (StatusCode::OK, "OLD-A".into()), "{}", served.body);
         Ok(())

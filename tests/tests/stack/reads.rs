@@ -8,6 +8,8 @@ use grantkeeper::broker::access::Caller;
 use grantkeeper::broker::read_token::{Delivered, TokenRequest};
 use grantkeeper::lambda::assemble;
 use grantkeeper::outbound::{Outbound, OutboundPolicy};
+use grantkeeper::vault::VaultKind;
+use grantkeeper_local::stack::Options;
 use grantkeeper_tests::{Proxy, World};
 use http::StatusCode;
 use serde_json::{Value, json};
@@ -16,7 +18,7 @@ use super::Outcome;
 
 #[tokio::test]
 async fn a_warm_read_is_one_read_of_the_table_and_one_of_the_vault_side_by_side() -> Outcome {
-    let world = World::new().await?;
+    let world = World::with(|options| Options { vault: VaultKind::SecretsManager, ..options }).await?;
     let id = world.connect(json!({})).await?["id"].as_str().unwrap().to_owned();
     let sdk = world.stack.engines.sdk_config();
     let engines = Proxy::to(sdk.endpoint_url().unwrap()).await?;

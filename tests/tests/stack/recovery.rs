@@ -11,8 +11,6 @@ use grantkeeper::model::token_set::{SecretInputs, TokenSet};
 use grantkeeper::refresh::sweep::Work;
 use grantkeeper::secret::Secret;
 use grantkeeper::store::Store as _;
-use grantkeeper::vault::secrets_manager::SecretsManagerVault;
-use grantkeeper::vault::{Place, Vault as _};
 use grantkeeper_sandbox::ClientSettings;
 use grantkeeper_tests::{Browser, Proxy, Reply, World, parameters};
 use http::StatusCode;
@@ -24,8 +22,7 @@ use super::refresh::{Connected, DEAD_ATTEMPT, warning};
 
 impl Connected {
     pub(super) async fn stored(&self) -> anyhow::Result<Credential> {
-        let id = CredentialId::parse(&self.id)?;
-        self.world.store().find_credential(&self.world.stack.project, &id).await?.context("the credential")
+        self.world.stored(&self.id).await
     }
 
     fn work(&self) -> anyhow::Result<Work> {
@@ -34,7 +31,7 @@ impl Connected {
     }
 
     /// A worker takes the lease, refreshes at the provider, stages what it received, and dies before the commit.
-    async fn die_before_commit(&self) -> anyhow::Result<TokenSet> {
+    pub(super) async fn die_before_commit(&self) -> anyhow::Result<TokenSet> {
         self.leave_intent().await?;
         let old: Value = serde_json::from_str(&self.world.secret(&self.id).await?)?;
         let form = [
@@ -45,6 +42,7 @@ impl Connected {
         ];
         let url = format!("{}/token", self.world.sandbox_url());
         let answer: Value = grantkeeper_tests::browser::http().post(url).form(&form).send().await?.json().await?;
+        let stored = self.stored().await?;
         let received = |name: &str| answer[name].as_str().map(Secret::from).context("a token");
         let tokens = TokenSet {
             access_token: received("access_token")?,
@@ -53,14 +51,11 @@ impl Connected {
             expires_at: Some(self.world.stack.broker.now() + Duration::seconds(3600)),
             scopes: vec!["read".to_owned(), "write".to_owned()],
             generation: 2,
-            bound_origin: self.stored().await?.bound_origin,
+            bound_origin: stored.bound_origin.clone(),
             extra: serde_json::Map::new(),
             inputs: SecretInputs::new(),
         };
-        let stack = &self.world.stack;
-        let sdk = aws_sdk_secretsmanager::Client::new(&stack.engines.sdk_config());
-        let vault = SecretsManagerVault::new(sdk, &stack.broker.config().secret_prefix);
-        vault.stage(&Place::new(stack.project.as_str(), &self.id), DEAD_ATTEMPT, &tokens.to_document()).await?;
+        self.world.vault().stage(&stored.place(2), DEAD_ATTEMPT, &tokens.to_document()).await?;
         Ok(tokens)
     }
 }
