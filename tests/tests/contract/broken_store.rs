@@ -139,7 +139,7 @@ broken! {
         fn warn_of(base: &Credential, event: &Event) -> bool;
         fn list_events(project: &ProjectId, id: &CredentialId) -> Vec<Event>;
         fn list_health(client: &ClientId) -> Vec<Health>;
-        fn put_health(health: &Health) -> bool;
+        fn put_health(health: &Health, now: Timestamp) -> bool;
         fn finish_idempotent(record: &IdempotencyRecord, answer: &Sealed) -> ();
         fn abandon_idempotent(record: &IdempotencyRecord) -> ();
         fn ping() -> ();
