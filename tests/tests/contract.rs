@@ -7,6 +7,8 @@ mod broken_credentials;
 mod broken_store;
 #[path = "contract/broken_vault.rs"]
 mod broken_vault;
+#[path = "contract/broken_work.rs"]
+mod broken_work;
 #[path = "contract/forgetting.rs"]
 mod forgetting;
 #[path = "contract/store_flaws.rs"]
