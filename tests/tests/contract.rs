@@ -7,6 +7,8 @@ mod broken_credentials;
 mod broken_store;
 #[path = "contract/broken_vault.rs"]
 mod broken_vault;
+#[path = "contract/broken_work.rs"]
+mod broken_work;
 #[path = "contract/forgetting.rs"]
 mod forgetting;
 #[cfg(test)]
@@ -146,5 +148,5 @@ async fn a_run_over_a_broken_store_names_what_failed_and_nothing_else() {
     let flaw = store_flaws::Flaw::CommitForgetsFence;
     let failures = store_contract::run(Arc::new(BrokenStore::new(real, sdk, TABLE, flaw))).await;
     let names: Vec<_> = failures.iter().map(|failure| failure.check).collect();
-    assert_eq!(names, ["no_commit_under_an_older_fence"]);
+    assert_eq!(names, ["no_commit_under_an_older_fence", "a_refused_commit_leaves_no_event"]);
 }

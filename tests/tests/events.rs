@@ -299,6 +299,22 @@ async fn a_batch_reports_only_the_pieces_that_should_come_again() {
 }
 
 #[tokio::test]
+async fn a_batch_of_the_queue_apart_is_worked_off_like_any_other() {
+    let world = world().await;
+    let credential = connect(&world).await;
+    world.advance(Duration::minutes(55));
+    let mut batch = fixture(QUEUE_BATCH);
+    batch["Records"].as_array_mut().unwrap().truncate(1);
+    let apart = "arn:aws:sqs:eu-central-1:123456789012:grantkeeper-ApartQueue-1A2B3C4D5E6F";
+    batch["Records"][0]["eventSourceARN"] = json!(apart);
+    let work =
+        json!({ "credential": credential, "project": world.stack.project, "generation": 1, "apart": true }).to_string();
+    batch["Records"][0]["body"] = json!(work);
+    assert_eq!(handle(&world, batch).await.unwrap(), json!({ "batchItemFailures": [] }));
+    assert_eq!(generation(&world, &credential).await, 2);
+}
+
+#[tokio::test]
 async fn work_for_a_credential_that_is_gone_is_done() {
     let world = world().await;
     let mut batch = fixture(QUEUE_BATCH);

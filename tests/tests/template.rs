@@ -17,7 +17,7 @@ use reading::{
 const TABLE: &str = "Table.Arn";
 const DUE_INDEX: &str = "${Table.Arn}/index/due";
 const ROOT_KEY: &str = "RootKey";
-const QUEUE: &str = "RefreshQueue.Arn";
+const QUEUES: [&str; 2] = ["RefreshQueue.Arn", "ApartQueue.Arn"];
 const SECRETS: &str = "arn:${AWS::Partition}:secretsmanager:${AWS::Region}:${AWS::AccountId}:secret:${SecretPrefix}/*";
 
 /// One function: its package, its time limit in seconds, its routes, the variables that only some have, and what it
@@ -30,21 +30,26 @@ struct Row {
     table: &'static [&'static str],
     due_index: &'static [&'static str],
     secrets: &'static [&'static str],
-    queue: &'static [&'static str],
+    queues: &'static [&'static str],
 }
 
 /// What the store does at all. A transaction needs the rights of its parts; none of them is a `ConditionCheck`.
 const ALL_ITEM_ACTIONS: &[&str] = &["BatchGetItem", "DeleteItem", "GetItem", "PutItem", "Query", "UpdateItem"];
 /// Without lists, names that are freed and `Idempotency-Key`.
 const ITEM_ACTIONS: &[&str] = &["GetItem", "PutItem", "UpdateItem"];
-/// Those, and the deletion of what is sealed at a place.
+/// Those, what a refresh reads of its journal and of how its client is doing, and the deletion of what is sealed.
 const ITEM_AND_DELETE_ACTIONS: &[&str] = &["DeleteItem", "GetItem", "PutItem", "Query", "UpdateItem"];
 
 /// What the functions that send requests to providers are told besides.
 const PROVIDERS_AND_WAY_OUT: &[&str] =
     &["GRANTKEEPER_PROVIDERS_DIR", "GRANTKEEPER_PRIVATE_ORIGINS", "GRANTKEEPER_PROXY", "GRANTKEEPER_CA_BUNDLE"];
-const QUEUE_AND_WAY_OUT: &[&str] =
-    &["GRANTKEEPER_REFRESH_QUEUE_URL", "GRANTKEEPER_PRIVATE_ORIGINS", "GRANTKEEPER_PROXY", "GRANTKEEPER_CA_BUNDLE"];
+const QUEUES_AND_WAY_OUT: &[&str] = &[
+    "GRANTKEEPER_REFRESH_QUEUE_URL",
+    "GRANTKEEPER_APART_QUEUE_URL",
+    "GRANTKEEPER_PRIVATE_ORIGINS",
+    "GRANTKEEPER_PROXY",
+    "GRANTKEEPER_CA_BUNDLE",
+];
 
 const ROWS: &[Row] = &[
     Row {
@@ -55,7 +60,7 @@ const ROWS: &[Row] = &[
         table: ALL_ITEM_ACTIONS,
         due_index: &[],
         secrets: &["CreateSecret", "DeleteSecret", "PutSecretValue"],
-        queue: &[],
+        queues: &[],
     },
     Row {
         package: "authorization-start",
@@ -65,37 +70,37 @@ const ROWS: &[Row] = &[
         table: ALL_ITEM_ACTIONS,
         due_index: &[],
         secrets: &[],
-        queue: &[],
+        queues: &[],
     },
     Row {
         package: "redirect-callback",
         timeout: 20,
         routes: &["/callback/{client_key}", "/v1/flows/{proxy+}"],
-        variables: QUEUE_AND_WAY_OUT,
+        variables: QUEUES_AND_WAY_OUT,
         table: ITEM_ACTIONS,
         due_index: &[],
         secrets: &["CreateSecret", "GetSecretValue", "PutSecretValue", "RestoreSecret"],
-        queue: &["SendMessage"],
+        queues: &["SendMessage"],
     },
     Row {
         package: "credentials",
         timeout: 20,
         routes: &["/v1/credentials", "/v1/credentials/{proxy+}", "/v1/tokens"],
-        variables: QUEUE_AND_WAY_OUT,
+        variables: QUEUES_AND_WAY_OUT,
         table: ALL_ITEM_ACTIONS,
         due_index: &[],
         secrets: &["CreateSecret", "DeleteSecret", "GetSecretValue", "PutSecretValue", "RestoreSecret"],
-        queue: &["SendMessage"],
+        queues: &["SendMessage"],
     },
     Row {
         package: "token-refresh",
         timeout: 20,
         routes: &[],
-        variables: QUEUE_AND_WAY_OUT,
+        variables: QUEUES_AND_WAY_OUT,
         table: ITEM_AND_DELETE_ACTIONS,
         due_index: &["Query"],
         secrets: &["CreateSecret", "DeleteSecret", "GetSecretValue", "PutSecretValue", "RestoreSecret"],
-        queue: &["DeleteMessage", "GetQueueAttributes", "ReceiveMessage", "SendMessage"],
+        queues: &["DeleteMessage", "GetQueueAttributes", "ReceiveMessage", "SendMessage"],
     },
     Row {
         package: "administration",
@@ -113,7 +118,7 @@ const ROWS: &[Row] = &[
         table: ALL_ITEM_ACTIONS,
         due_index: &[],
         secrets: &[],
-        queue: &[],
+        queues: &[],
     },
 ];
 
@@ -172,7 +177,8 @@ fn each_function_may_do_exactly_what_its_row_says() -> Result<()> {
             ("dynamodb", row.table, TABLE),
             ("dynamodb", row.due_index, DUE_INDEX),
             ("secretsmanager", row.secrets, SECRETS),
-            ("sqs", row.queue, QUEUE),
+            ("sqs", row.queues, QUEUES[0]),
+            ("sqs", row.queues, QUEUES[1]),
         ] {
             expected.extend(actions.iter().map(|action| (format!("{service}:{action}"), resource.to_owned())));
         }
@@ -257,6 +263,7 @@ fn each_function_gets_exactly_the_variables_of_its_row() -> Result<()> {
         for &variable in row.variables {
             let source = match variable {
                 "GRANTKEEPER_REFRESH_QUEUE_URL" => "RefreshQueue",
+                "GRANTKEEPER_APART_QUEUE_URL" => "ApartQueue",
                 "GRANTKEEPER_BOOTSTRAP_KEY_SHA256" => "BootstrapKeySha256",
                 "GRANTKEEPER_PRIVATE_ORIGINS" => "PrivateOrigins",
                 "GRANTKEEPER_PROXY" => "OutboundProxy",
@@ -338,8 +345,14 @@ fn time_limits_fit_the_lease_the_gateway_and_the_queue() -> Result<()> {
         ensure!(row.timeout <= 20, "{}: a lease is made for 20 seconds", row.package);
     }
     let refresh = ROWS.iter().find(|row| row.package == "token-refresh").context("token-refresh")?;
-    let visibility = at(&properties("RefreshQueue")?, "/VisibilityTimeout").as_u64().context("a number")?;
-    ensure!(visibility >= 6 * refresh.timeout, "{visibility} s is less than six times {} s", refresh.timeout);
+    for queue in ["RefreshQueue", "ApartQueue"] {
+        let visibility = at(&properties(queue)?, "/VisibilityTimeout").as_u64().context("a number")?;
+        ensure!(
+            visibility >= 6 * refresh.timeout,
+            "{queue}: {visibility} s is less than six times {} s",
+            refresh.timeout
+        );
+    }
     Ok(())
 }
 
@@ -365,7 +378,7 @@ fn the_table_is_kept_can_be_restored_and_expires_items_by_delete_after_only() ->
                     {"AttributeName": "due_shard", "KeyType": "HASH"},
                     {"AttributeName": "due_at", "KeyType": "RANGE"},
                 ],
-                "Projection": {"ProjectionType": "INCLUDE", "NonKeyAttributes": ["gen"]},
+                "Projection": {"ProjectionType": "INCLUDE", "NonKeyAttributes": ["gen", "client"]},
             }],
             "PointInTimeRecoverySpecification": {"PointInTimeRecoveryEnabled": true},
             "SSESpecification": {"SSEEnabled": true},
@@ -402,18 +415,34 @@ fn refresh_work_is_retried_five_times_then_kept_for_two_weeks() -> Result<()> {
         "RedrivePolicy": {"deadLetterTargetArn": {"Fn::GetAtt": ["RefreshDeadLetters", "Arn"]}, "maxReceiveCount": 5},
     });
     assert_eq!(properties("RefreshQueue")?, queue);
+    assert_eq!(properties("ApartQueue")?, queue);
     let dead_letters = json!({"SqsManagedSseEnabled": true, "MessageRetentionPeriod": 14 * 24 * 3600});
     assert_eq!(properties("RefreshDeadLetters")?, dead_letters);
-    let mapping = json!({
-        "EventSourceArn": {"Fn::GetAtt": ["RefreshQueue", "Arn"]},
-        "FunctionName": {"Ref": "TokenRefresh"},
-        "BatchSize": 10,
-        "MaximumBatchingWindowInSeconds": 0,
-        "FunctionResponseTypes": ["ReportBatchItemFailures"],
-        "ScalingConfig": {"MaximumConcurrency": {"Ref": "RefreshMaximumConcurrency"}},
-    });
-    let mappings = resources_of("AWS::Lambda::EventSourceMapping")?;
-    assert_eq!(mappings, [("RefreshQueueMapping".to_owned(), mapping)]);
+    // Each queue has workers of its own, so that slow providers hold up only each other.
+    let mapping = |queue: &str, concurrency: &str| {
+        json!({
+            "EventSourceArn": {"Fn::GetAtt": [queue, "Arn"]},
+            "FunctionName": {"Ref": "TokenRefresh"},
+            "BatchSize": 10,
+            "MaximumBatchingWindowInSeconds": 0,
+            "FunctionResponseTypes": ["ReportBatchItemFailures"],
+            "ScalingConfig": {"MaximumConcurrency": {"Ref": concurrency}},
+        })
+    };
+    let mut mappings = resources_of("AWS::Lambda::EventSourceMapping")?;
+    mappings.sort_by(|a, b| a.0.cmp(&b.0));
+    let expected = [
+        ("ApartQueueMapping".to_owned(), mapping("ApartQueue", "ApartConcurrency")),
+        ("RefreshQueueMapping".to_owned(), mapping("RefreshQueue", "RefreshConcurrency")),
+    ];
+    assert_eq!(mappings, expected);
+    for (parameter, usual) in [("RefreshConcurrency", 50), ("ApartConcurrency", 10)] {
+        let parameter = at(template()?, &format!("/Parameters/{parameter}"));
+        // Fewer than two are refused by AWS.
+        assert_eq!((at(&parameter, "/Default"), at(&parameter, "/MinValue")), (json!(usual), json!(2)));
+    }
+    assert_eq!(at(template()?, "/Outputs/QueueUrl/Value"), json!({"Ref": "RefreshQueue"}));
+    assert_eq!(at(template()?, "/Outputs/ApartQueueUrl/Value"), json!({"Ref": "ApartQueue"}));
     Ok(())
 }
 

@@ -105,9 +105,10 @@ impl Engine {
             Gate::Closed => Ok(Pass { health }),
             Gate::Open { wait, ailment } => Err(kept_out(ailment, wait)),
             Gate::Probe => {
-                let probing = health.probing(self.clock.now());
+                let now = self.clock.now();
+                let probing = health.probing(now);
                 self.health_book.forget(&client.id);
-                match self.store.put_health(&probing).await? {
+                match self.store.put_health(&probing, now).await? {
                     true => Ok(Pass { health: probing }),
                     // Another worker probes; a few seconds tell.
                     false => Err(kept_out(health.ailment.unwrap_or(Ailment::Unavailable), Duration::seconds(BELIEVED))),
@@ -139,7 +140,7 @@ impl Engine {
             let now = self.clock.now();
             let Some(next) = seen.after(&health, trial, now) else { return };
             self.health_book.forget(&next.client);
-            match self.store.put_health(&next).await {
+            match self.store.put_health(&next, now).await {
                 Ok(true) => {
                     if health.open_until.is_none() && next.open_until.is_some() {
                         telemetry::count("Breaker", "opened", now);

@@ -417,27 +417,31 @@ pub trait Store: Send + Sync {
         acquire: &AcquireRefresh,
     ) -> StoreResult<Attempted>;
     /// Commits a new generation if fence, generation and attempt are still ours. A repeated commit of the same attempt
-    /// is `Applied`.
+    /// is `Applied`. The event is there exactly when the change is.
     async fn commit_refresh(
         &self,
         project: &ProjectId,
         id: &CredentialId,
         commit: &CommitRefresh,
     ) -> StoreResult<Attempted>;
-    /// Ends an attempt without new tokens if fence and attempt are still ours.
+    /// Ends an attempt without new tokens if fence and attempt are still ours. The event is there exactly when the change
+    /// is.
     async fn release_refresh(
         &self,
         project: &ProjectId,
         id: &CredentialId,
         release: &ReleaseRefresh,
     ) -> StoreResult<Attempted>;
-    /// Notes something on the intent of an attempt that is under way, if fence and attempt are still ours.
+    /// Notes something on the intent of an attempt that is under way, if fence and attempt are still ours and the status
+    /// lets it go on. A further token comes behind those that were tried before.
     async fn note_attempt(&self, project: &ProjectId, id: &CredentialId, note: &NoteAttempt) -> StoreResult<Attempted>;
-    /// Moves the due time of a credential that nobody has leased and that is still as `base`: its generation, fence and
-    /// status. `false`: it is not.
+    /// Moves the due time of a credential, or takes it out of the index of due work, if it is still as `base` (its
+    /// generation, fence and status) and nobody has leased it since: a lease that `base` shows must have lapsed. The due
+    /// time is then all that counts, so a backoff ends. `false`: it is not.
     async fn reschedule(&self, base: &Credential, next_due: Option<i64>) -> StoreResult<bool>;
-    /// Notes that the token of `base` is read, if its generation is still the same; where nobody has leased it, it also
-    /// becomes due at `next_due`, if one is given. Never moves what another call is about to decide.
+    /// Notes that the token of `base` is read, if its generation is still the same. With `next_due` it becomes due then,
+    /// and nothing is noted where another call is about to decide that: under a lease, with an attempt that was left, in a
+    /// backoff, or with a status that forbids a refresh. The next read notes it.
     async fn note_use(&self, base: &Credential, now: Timestamp, next_due: Option<i64>) -> StoreResult<()>;
     /// Keeps a token set that could not be committed, for 30 days. A repetition is a success.
     async fn keep_orphan(&self, project: &ProjectId, id: &CredentialId, orphan: &Orphan) -> StoreResult<()>;
@@ -455,8 +459,9 @@ pub trait Store: Send + Sync {
     async fn list_events(&self, project: &ProjectId, id: &CredentialId) -> StoreResult<Vec<Event>>;
     /// How a client's endpoints are doing.
     async fn list_health(&self, client: &ClientId) -> StoreResult<Vec<Health>>;
-    /// Writes how an endpoint is doing, if the stored version is the one before. `false`: another call was first.
-    async fn put_health(&self, health: &Health) -> StoreResult<bool>;
+    /// Writes how an endpoint is doing, if the stored version is the one before; the table may forget it a day after
+    /// `now`. `false`: another call was first.
+    async fn put_health(&self, health: &Health, now: Timestamp) -> StoreResult<bool>;
     /// What is due in one shard of the index, the longest overdue first.
     async fn list_due(&self, shard: u32, now: Timestamp, limit: u32, cursor: Option<&str>) -> StoreResult<Page<Due>>;
 

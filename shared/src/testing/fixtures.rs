@@ -9,15 +9,19 @@ use crate::model::attempt::Attempt;
 use crate::model::client::{
     Client, ClientSecret, ClientSettings, CredentialsFrom, GrantType, HeaderScheme, OptionalScope, RefreshFacts, Scopes,
 };
-use crate::model::credential::{Account, AccountKind, Credential, CredentialKind, CredentialStatus};
+use crate::model::credential::{Account, AccountKind, Credential, CredentialKind, CredentialStatus, Outcome};
+use crate::model::event::{Event, EventKind};
 use crate::model::flow::{COMPLETION_SECONDS, Flow, FlowStatus, LIFETIME_SECONDS};
+use crate::model::health::{Ailment, Health};
 use crate::model::ids::{ClientId, CredentialId, FlowId, KeyId, ProjectId, SessionId};
 use crate::model::principal::{ApiKey, Projects, Role};
 use crate::model::project::{Policies, Project};
 use crate::model::session::{Binding, Offer, Session};
 use crate::protocol::dialect::{RevocationDialect, TokenRequestDialect, TokenResponseDialect};
 use crate::protocol::token::AuthMethod;
-use crate::store::{AcquireRefresh, CommitRefresh, IdempotencyRecord, Parking, ReleaseRefresh, StatusChange};
+use crate::store::{
+    AcquireRefresh, CommitRefresh, IdempotencyRecord, NoteAttempt, Orphan, Parking, ReleaseRefresh, StatusChange,
+};
 use crate::vault::root_key::{Sealed, sha256};
 
 /// The origin of the authorization server of these fixtures.
@@ -405,6 +409,47 @@ pub fn attempt(at: Timestamp) -> Attempt {
             "answer": {"status": 503, "body": null, "took_ms": 12.5, "odd": [true, -1, [], "\u{1F511}"]},
         })],
         diagnosis: Some(serde_json::json!({"code": "provider_unavailable", "advice": ["Try again later."]})),
+    }
+}
+
+/// What an attempt that a credential shows notes: its answer was lost, and this token comes next.
+pub fn note(leased: &Credential, tried: Option<&str>) -> NoteAttempt {
+    NoteAttempt {
+        fence: leased.fence,
+        attempt: leased.intent.as_ref().map(|intent| intent.attempt.clone()).unwrap_or_default(),
+        outcome: Outcome::Unknown,
+        tried: tried.map(str::to_owned),
+    }
+}
+
+/// A token set that an attempt with this fence received for the successor of a generation.
+pub fn orphan(base_gen: u64, fence: u64) -> Orphan {
+    let attempt = unique();
+    Orphan { base_gen, fence, pointer: attempt.clone(), attempt, received_at: start() }
+}
+
+/// An event of a credential that nothing else tells of.
+pub fn event(of: &Credential, kind: EventKind) -> Event {
+    Event {
+        id: format!("{}#{:010}#{:010}#{}", of.id, of.generation, of.fence, unique()),
+        kind,
+        project: of.project.clone(),
+        credential: of.id.clone(),
+        generation: of.generation,
+        at: start(),
+        reason: Some("provider_unavailable".to_owned()),
+        dies_at: None,
+    }
+}
+
+/// What is first written of an endpoint: that it failed.
+pub fn health(client: &ClientId, origin: &str) -> Health {
+    Health {
+        version: 1,
+        revision: 3,
+        fails: 2,
+        ailment: Some(Ailment::Unavailable),
+        ..Health::unknown(client.clone(), origin)
     }
 }
 

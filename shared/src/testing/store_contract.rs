@@ -9,12 +9,19 @@ mod commit;
 mod credentials;
 mod due;
 mod due_changes;
+mod due_leases;
+mod due_moves;
+mod due_pages;
+mod events;
 mod exchange;
 mod flows;
 mod grants;
+mod health;
 mod idempotency;
 mod insertion;
 mod keys;
+mod notes;
+mod orphans;
 mod parking;
 mod projects;
 mod refresh;
@@ -23,6 +30,8 @@ mod sessions;
 mod sharing;
 mod status;
 mod steps;
+mod uses;
+mod warnings;
 
 use std::sync::Arc;
 
@@ -50,6 +59,15 @@ pub fn checks() -> impl Iterator<Item = &'static Check<dyn Store>> {
         release::CHECKS,
         due::CHECKS,
         due_changes::CHECKS,
+        due_leases::CHECKS,
+        due_moves::CHECKS,
+        due_pages::CHECKS,
+        uses::CHECKS,
+        notes::CHECKS,
+        orphans::CHECKS,
+        events::CHECKS,
+        warnings::CHECKS,
+        health::CHECKS,
         idempotency::CHECKS,
     ];
     topics.into_iter().flatten()

@@ -1,7 +1,5 @@
 //! What a broken store forgets of credentials: how they are shared, replaced, changed and ended.
 
-use std::sync::PoisonError;
-
 use aws_sdk_dynamodb::types::AttributeValue;
 use grantkeeper::clock::Timestamp;
 use grantkeeper::model::attempt::Attempt;
@@ -172,15 +170,12 @@ impl BrokenStore {
     ) -> StoreResult<()> {
         let number = if self.has(Flaw::AttemptsHaveOnePlace) { 0 } else { number };
         self.real.record_attempt(project, id, number, attempt).await?;
-        if self.has(Flaw::AttemptsForgetTheirCredential) {
-            *self.anybodys.lock().unwrap_or_else(PoisonError::into_inner) = Some((project.clone(), id.clone()));
-        }
+        self.forget_whose(Flaw::AttemptsForgetTheirCredential, project, id);
         Ok(())
     }
 
     pub(super) async fn list_attempts(&self, project: &ProjectId, id: &CredentialId) -> StoreResult<Vec<Attempt>> {
-        let anybodys = self.anybodys.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let (project, id) = anybodys.unwrap_or_else(|| (project.clone(), id.clone()));
+        let (project, id) = self.whose(project, id);
         let mut attempts = self.real.list_attempts(&project, &id).await?;
         if self.has(Flaw::AttemptsAreReversed) {
             attempts.reverse();

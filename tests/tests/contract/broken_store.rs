@@ -39,11 +39,25 @@ pub struct BrokenStore {
     looks: AtomicUsize,
     /// Whose attempts are everybody's.
     pub(super) anybodys: Mutex<Option<(ProjectId, CredentialId)>>,
+    /// The events of changes that were wanted, applied or not.
+    pub(super) wanted: Mutex<Vec<Event>>,
+    /// Whose health is everybody's.
+    pub(super) anyones: Mutex<Option<ClientId>>,
 }
 
 impl BrokenStore {
     pub fn new(real: Arc<dyn Store>, sdk: Sdk, table: &'static str, flaw: Flaw) -> Self {
-        Self { real, sdk, table, flaw, homes: Mutex::default(), looks: AtomicUsize::new(0), anybodys: Mutex::default() }
+        Self {
+            real,
+            sdk,
+            table,
+            flaw,
+            homes: Mutex::default(),
+            looks: AtomicUsize::new(0),
+            anybodys: Mutex::default(),
+            wanted: Mutex::default(),
+            anyones: Mutex::default(),
+        }
     }
 
     pub(super) fn has(&self, flaw: Flaw) -> bool {
@@ -64,6 +78,26 @@ impl BrokenStore {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         is_free
+    }
+
+    /// Makes what a credential has everybody's.
+    pub(super) fn forget_whose(&self, flaw: Flaw, project: &ProjectId, id: &CredentialId) {
+        if self.has(flaw) {
+            *self.anybodys.lock().unwrap_or_else(PoisonError::into_inner) = Some((project.clone(), id.clone()));
+        }
+    }
+
+    /// Whose it is that is asked for.
+    pub(super) fn whose(&self, project: &ProjectId, id: &CredentialId) -> (ProjectId, CredentialId) {
+        let anybodys = self.anybodys.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        anybodys.unwrap_or_else(|| (project.clone(), id.clone()))
+    }
+
+    /// Tells of a change before it is made.
+    fn tell(&self, event: Option<&Event>) {
+        if self.has(Flaw::EventsComeBeforeTheChange) {
+            self.wanted.lock().unwrap_or_else(PoisonError::into_inner).extend(event.cloned());
+        }
     }
 
     /// The project in which a credential was stored.
@@ -131,15 +165,6 @@ broken! {
         fn find_flow_by_state(state_hash: &str) -> Option<Flow>;
         fn is_name_taken(project: &ProjectId, owner: &str, name: &str) -> bool;
         fn learn_lifetime(learned: &Credential) -> bool;
-        fn note_attempt(project: &ProjectId, id: &CredentialId, note: &NoteAttempt) -> Attempted;
-        fn reschedule(base: &Credential, next_due: Option<i64>) -> bool;
-        fn note_use(base: &Credential, now: Timestamp, next_due: Option<i64>) -> ();
-        fn keep_orphan(project: &ProjectId, id: &CredentialId, orphan: &Orphan) -> ();
-        fn list_orphans(project: &ProjectId, id: &CredentialId, base_generation: u64) -> Vec<Orphan>;
-        fn warn_of(base: &Credential, event: &Event) -> bool;
-        fn list_events(project: &ProjectId, id: &CredentialId) -> Vec<Event>;
-        fn list_health(client: &ClientId) -> Vec<Health>;
-        fn put_health(health: &Health) -> bool;
         fn finish_idempotent(record: &IdempotencyRecord, answer: &Sealed) -> ();
         fn abandon_idempotent(record: &IdempotencyRecord) -> ();
         fn ping() -> ();
@@ -152,6 +177,16 @@ broken! {
         fn change_status(base: &Credential, change: &StatusChange) -> Attempted;
         fn record_attempt(project: &ProjectId, id: &CredentialId, number: u64, attempt: &Attempt) -> ();
         fn list_attempts(project: &ProjectId, id: &CredentialId) -> Vec<Attempt>;
+        fn note_attempt(project: &ProjectId, id: &CredentialId, note: &NoteAttempt) -> Attempted;
+        fn reschedule(base: &Credential, next_due: Option<i64>) -> bool;
+        fn note_use(base: &Credential, now: Timestamp, next_due: Option<i64>) -> ();
+        fn keep_orphan(project: &ProjectId, id: &CredentialId, orphan: &Orphan) -> ();
+        fn list_orphans(project: &ProjectId, id: &CredentialId, base_generation: u64) -> Vec<Orphan>;
+        fn warn_of(base: &Credential, event: &Event) -> bool;
+        fn list_events(project: &ProjectId, id: &CredentialId) -> Vec<Event>;
+        fn list_health(client: &ClientId) -> Vec<Health>;
+        fn put_health(health: &Health, now: Timestamp) -> bool;
+        fn list_due(shard: u32, now: Timestamp, limit: u32, cursor: Option<&str>) -> Page<Due>;
     }
     forgets {
         async fn record_secret_use(&self, client: &Client, secret: &str, now: Timestamp) -> StoreResult<()> {
@@ -326,7 +361,13 @@ broken! {
             acquire: &AcquireRefresh,
         ) -> StoreResult<Attempted> {
             let mut acquire = acquire.clone();
-            if let Some(found) = self.real.find_credential(project, id).await? {
+            match self.flaw {
+                Flaw::AcquireAlwaysMoves => acquire.due_before = None,
+                Flaw::TakeOverForgetsTried => acquire.tried.clear(),
+                _ => {}
+            }
+            let before = self.real.find_credential(project, id).await?;
+            if let Some(found) = before.clone() {
                 if self.looked(Flaw::AcquireLooksFirst, found.lease.is_none()).await {
                     self.real.acquire_refresh(project, id, &acquire).await?;
                     return Ok(Attempted::Applied(Box::new(found)));
@@ -340,7 +381,17 @@ broken! {
             }
             let home = self.home(id).filter(|_| self.has(Flaw::FindForgetsProject));
             let attempted = self.real.acquire_refresh(home.as_ref().unwrap_or(project), id, &acquire).await?;
-            Ok(self.refused(attempted))
+            let pk = format!("P#{project}#C#{id}");
+            let was_out = before.is_some_and(|before| before.due_at.is_none());
+            if self.has(Flaw::AcquireMovesNothing) {
+                self.tamper(pk, "SET due_at = refresh_after", None).await?;
+            } else if self.has(Flaw::AcquireTrustsTheCaller) && was_out && acquire.due_before.is_some() {
+                self.tamper(pk, "REMOVE due_shard, due_at", None).await?;
+            }
+            match self.real.find_credential(project, id).await? {
+                Some(now) if matches!(attempted, Attempted::Applied(_)) => Ok(Attempted::Applied(Box::new(now))),
+                _ => Ok(self.refused(attempted)),
+            }
         }
 
         async fn commit_refresh(
@@ -350,6 +401,11 @@ broken! {
             commit: &CommitRefresh,
         ) -> StoreResult<Attempted> {
             let mut commit = commit.clone();
+            self.tell(commit.event.as_ref());
+            self.forget_whose(Flaw::EventsForgetTheirCredential, project, id);
+            if self.has(Flaw::CommitForgetsEvent) {
+                commit.event = None;
+            }
             if let Some(found) = self.real.find_credential(project, id).await? {
                 match self.flaw {
                     Flaw::CommitForgetsFence => commit.fence = found.fence,
@@ -369,7 +425,8 @@ broken! {
                     _ => {}
                 }
             }
-            self.real.commit_refresh(project, id, &commit).await
+            let attempted = self.real.commit_refresh(project, id, &commit).await?;
+            Ok(self.refused(attempted))
         }
 
         async fn release_refresh(
@@ -379,6 +436,10 @@ broken! {
             release: &ReleaseRefresh,
         ) -> StoreResult<Attempted> {
             let mut release = release.clone();
+            self.tell(release.event.as_ref());
+            if self.has(Flaw::ReleaseForgetsEvent) {
+                release.event = None;
+            }
             if self.has(Flaw::ReleaseDropsIntent) {
                 release.keep_intent = None;
             }
@@ -388,22 +449,6 @@ broken! {
                 release.fence = found.fence;
             }
             self.real.release_refresh(project, id, &release).await
-        }
-
-        async fn list_due(
-            &self,
-            shard: u32,
-            now: Timestamp,
-            limit: u32,
-            cursor: Option<&str>,
-        ) -> StoreResult<Page<Due>> {
-            let now = if self.has(Flaw::DueForgetsTime) { grantkeeper::testing::fixtures::start() } else { now };
-            let limit = if self.has(Flaw::DueForgetsLimit) { 1_000 } else { limit };
-            let mut due = self.real.list_due(shard, now, limit, cursor).await?;
-            if self.has(Flaw::DueIsReversed) {
-                due.items.reverse();
-            }
-            Ok(due)
         }
 
         async fn begin_idempotent(&self, record: &IdempotencyRecord, now: Timestamp) -> StoreResult<Idempotent> {

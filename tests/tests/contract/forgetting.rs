@@ -5,9 +5,12 @@ use aws_sdk_dynamodb::Client as Sdk;
 use aws_sdk_dynamodb::types::AttributeValue;
 use chrono::Duration;
 use grantkeeper::model::credential::{Credential, CredentialStatus};
-use grantkeeper::model::ids::ProjectId;
+use grantkeeper::model::event::Event;
+use grantkeeper::model::health::Health;
+use grantkeeper::model::ids::{ClientId, ProjectId};
 use grantkeeper::store::{Attempted, StatusChange, Store};
 use grantkeeper::testing::fixtures::{self, start};
+use grantkeeper::vault::root_key::sha256;
 
 use super::TABLE;
 
@@ -59,5 +62,29 @@ pub async fn check(store: &dyn Store, sdk: &Sdk) -> anyhow::Result<()> {
     store.record_attempt(&home, &credential.id, 3, &fixtures::attempt(start())).await?;
     let attempt = delete_after(sdk, &format!("P#{home}#C#{}", credential.id), "ATTEMPT#03").await?;
     assert_eq!(attempt, Some((start() + Duration::days(90)).timestamp()));
+
+    let orphan = fixtures::orphan(7, 3);
+    store.keep_orphan(&home, &credential.id, &orphan).await?;
+    let pk = format!("P#{home}#C#{}", credential.id);
+    let kept = delete_after(sdk, &pk, &format!("ORPHAN#0000000007#0000000003#{}", orphan.attempt)).await?;
+    assert_eq!(kept, Some((start() + Duration::days(30)).timestamp()));
+
+    let other = fixtures::credential(&flow);
+    let other = Credential { name: fixtures::unique(), ..other };
+    store.insert_credential(&other).await?;
+    let event = Event::expiring(&other, start() + Duration::days(6), start());
+    assert!(store.warn_of(&other, &event).await?);
+    let sk = format!("EVENT#0000000001#0000000000#{}", (start() + Duration::days(6)).timestamp());
+    let told = delete_after(sdk, &format!("P#{home}#C#{}", other.id), &sk).await?;
+    assert_eq!(told, Some((start() + Duration::days(30)).timestamp()));
+
+    let health = fixtures::health(&ClientId::generate(), fixtures::ORIGIN);
+    let later = start() + Duration::hours(1);
+    for (health, now) in [(health.clone(), start()), (Health { version: 2, ..health }, later)] {
+        assert!(store.put_health(&health, now).await?);
+        let sk = format!("HEALTH#{}", sha256(fixtures::ORIGIN));
+        let noted = delete_after(sdk, &format!("CLT#{}", health.client), &sk).await?;
+        assert_eq!(noted, Some((now + Duration::days(1)).timestamp()));
+    }
     Ok(())
 }

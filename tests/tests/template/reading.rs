@@ -54,17 +54,23 @@ pub fn grants(policy: &Value) -> Result<BTreeSet<(String, String)>> {
         let keys: Vec<_> = statement.as_object().context("an object")?.keys().map(String::as_str).collect();
         ensure!(BTreeSet::from_iter(keys) == BTreeSet::from(["Action", "Effect", "Resource"]), "{statement}");
         ensure!(at(&statement, "/Effect") == json!("Allow"), "{statement}");
-        let resource = at(&statement, "/Resource");
-        let resource = match (resource.pointer("/Ref"), resource.pointer("/Fn::Sub"), resource.pointer("/Fn::GetAtt")) {
-            (Some(Value::String(name)), None, None) | (None, Some(Value::String(name)), None) => name.clone(),
-            (None, None, Some(attribute)) => format!("{}.{}", text(attribute, "/0")?, text(attribute, "/1")?),
-            _ => bail!("not one resource: {resource}"),
-        };
-        for action in items(&at(&statement, "/Action")) {
-            pairs.insert((action.as_str().context("a string")?.to_owned(), resource.clone()));
+        for resource in items(&at(&statement, "/Resource")) {
+            let resource = named(&resource)?;
+            for action in items(&at(&statement, "/Action")) {
+                pairs.insert((action.as_str().context("a string")?.to_owned(), resource.clone()));
+            }
         }
     }
     Ok(pairs)
+}
+
+/// What a resource of a policy refers to.
+fn named(resource: &Value) -> Result<String> {
+    match (resource.pointer("/Ref"), resource.pointer("/Fn::Sub"), resource.pointer("/Fn::GetAtt")) {
+        (Some(Value::String(name)), None, None) | (None, Some(Value::String(name)), None) => Ok(name.clone()),
+        (None, None, Some(attribute)) => Ok(format!("{}.{}", text(attribute, "/0")?, text(attribute, "/1")?)),
+        _ => bail!("not one resource: {resource}"),
+    }
 }
 
 pub fn template() -> Result<&'static Value> {

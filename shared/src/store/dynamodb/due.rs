@@ -38,6 +38,7 @@ impl DynamoDbStore {
             (":base_status", super::refresh::attribute(base.status)?),
         ]));
         change.due(&base.id, next_due);
+        change.remove("backoff_until");
         let still = "#gen = :base_gen AND #fence = :base_fence AND #status = :base_status";
         let condition = format!("{still} AND {}", unleased(base, &mut change));
         let attempted = self.attempt(&base.project, &base.id, &change, &condition, None).await?;

@@ -21,15 +21,7 @@ impl DynamoDbStore {
     }
 
     pub(super) async fn list_events(&self, project: &ProjectId, id: &CredentialId) -> StoreResult<Vec<Event>> {
-        let (mut events, mut cursor) = (Vec::new(), None);
-        loop {
-            let (items, next) = self.query(credential_pk(project, id), "EVENT#", 100, cursor.as_deref()).await?;
-            events.extend(items.into_iter().map(model).collect::<StoreResult<Vec<Event>>>()?);
-            if next.is_none() {
-                return Ok(events);
-            }
-            cursor = next;
-        }
+        self.query_all(credential_pk(project, id), "EVENT#").await?.into_iter().map(model).collect()
     }
 
     /// A conditional update together with its event; as [`DynamoDbStore::attempt`] otherwise.

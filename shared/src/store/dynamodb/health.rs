@@ -1,26 +1,20 @@
 //! How the token endpoints of clients are doing.
 
-use super::item::{item, model};
+use super::item::{forget_after, item, model};
 use super::*;
 use crate::vault::root_key::sha256;
 
 impl DynamoDbStore {
     pub(super) async fn list_health(&self, client: &ClientId) -> StoreResult<Vec<Health>> {
-        let (mut all, mut cursor) = (Vec::new(), None);
-        loop {
-            let (items, next) = self.query(partition(client), "HEALTH#", 100, cursor.as_deref()).await?;
-            all.extend(items.into_iter().map(model).collect::<StoreResult<Vec<Health>>>()?);
-            if next.is_none() {
-                return Ok(all);
-            }
-            cursor = next;
-        }
+        self.query_all(partition(client), "HEALTH#").await?.into_iter().map(model).collect()
     }
 
-    pub(super) async fn put_health(&self, health: &Health) -> StoreResult<bool> {
+    pub(super) async fn put_health(&self, health: &Health, now: Timestamp) -> StoreResult<bool> {
         // A hash: the values of a person's variables are in the origin, and no place for them is in a key.
         let sk = format!("HEALTH#{}", sha256(&health.origin));
-        let item = item(partition(&health.client), sk, health)?;
+        let mut item = item(partition(&health.client), sk, health)?;
+        // Whatever it says ends within the hour; a client that is gone leaves nothing behind.
+        forget_after(&mut item, now);
         let put = self.sdk.put_item().table_name(&self.table).set_item(Some(item));
         let before = health.version.saturating_sub(1);
         let put = match before {

@@ -85,6 +85,19 @@ impl DynamoDbStore {
         Ok((answer.items.unwrap_or_default(), next))
     }
 
+    /// All items in a partition whose sort key has this prefix: for what there are few of.
+    async fn query_all(&self, pk: String, prefix: &str) -> StoreResult<Vec<Item>> {
+        let (mut all, mut cursor) = (Vec::new(), None);
+        loop {
+            let (items, next) = self.query(pk.clone(), prefix, 100, cursor.as_deref()).await?;
+            all.extend(items);
+            if next.is_none() {
+                return Ok(all);
+            }
+            cursor = next;
+        }
+    }
+
     /// Reads many items consistently; the order of the answer is not that of the keys.
     async fn get_many(&self, mut keys: Vec<Item>) -> StoreResult<Vec<Item>> {
         use aws_sdk_dynamodb::types::KeysAndAttributes;
@@ -251,7 +264,7 @@ delegate! {
     fn warn_of(base: &Credential, event: &Event) -> bool;
     fn list_events(project: &ProjectId, id: &CredentialId) -> Vec<Event>;
     fn list_health(client: &ClientId) -> Vec<Health>;
-    fn put_health(health: &Health) -> bool;
+    fn put_health(health: &Health, now: Timestamp) -> bool;
     fn list_due(shard: u32, now: Timestamp, limit: u32, cursor: Option<&str>) -> Page<Due>;
     fn begin_idempotent(record: &IdempotencyRecord, now: Timestamp) -> Idempotent;
     fn finish_idempotent(record: &IdempotencyRecord, answer: &Sealed) -> ();

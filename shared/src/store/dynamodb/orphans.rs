@@ -23,7 +23,7 @@ impl DynamoDbStore {
         id: &CredentialId,
         base_generation: u64,
     ) -> StoreResult<Vec<Orphan>> {
-        let (items, _) = self.query(credential_pk(project, id), &prefix(base_generation), 20, None).await?;
+        let items = self.query_all(credential_pk(project, id), &prefix(base_generation)).await?;
         let mut orphans = items.into_iter().map(model).collect::<StoreResult<Vec<Orphan>>>()?;
         orphans.sort_by_key(|orphan| std::cmp::Reverse(orphan.fence));
         Ok(orphans)

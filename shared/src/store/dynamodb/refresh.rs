@@ -88,11 +88,6 @@ impl DynamoDbStore {
         change.sets.push("#fence = #fence + :one".to_owned());
         change.set("lease", attribute(&lease)?);
         change.set("intent", attribute(&intent)?);
-        // Should the worker die, its work is found again when the lease has ended; commit and release say otherwise.
-        let until = acquire.until.timestamp_millis();
-        if acquire.due_before.is_none_or(|due| due > until) {
-            change.due(id, Some(until));
-        }
         let no_other = match &acquire.take_over {
             Some(dead) => {
                 change.values.insert(":dead".to_owned(), text(dead));
@@ -103,7 +98,24 @@ impl DynamoDbStore {
         let condition = format!(
             "#gen = :base_gen AND {REFRESHABLE} AND (attribute_not_exists(#lease) OR #lease.#until_ms < :now) AND {no_other}"
         );
-        let attempted = self.attempt(project, id, &change, &condition, None).await?;
+        // Should the worker die, its work is found again when the lease has ended; commit and release say otherwise.
+        let until = acquire.until.timestamp_millis();
+        let mut moving = change.clone();
+        moving.due(id, Some(until));
+        let attempted = match acquire.due_before {
+            Some(due) if due <= until => {
+                change.values.insert(":until".to_owned(), number(until));
+                let found_anyway = format!("{condition} AND #due_at <= :until");
+                match self.attempt(project, id, &change, &found_anyway, None).await? {
+                    // It was put off after the caller read it.
+                    Attempted::Refused(Some(old)) if old.due_at.is_none_or(|due| due > until) => {
+                        self.attempt(project, id, &moving, &condition, None).await?
+                    }
+                    other => other,
+                }
+            }
+            _ => self.attempt(project, id, &moving, &condition, None).await?,
+        };
         Ok(match attempted {
             // The SDK repeats a call whose answer was lost; the repetition is refused by its own lease.
             Attempted::Refused(Some(old)) if is_ours(&old, acquire) => Attempted::Applied(old),

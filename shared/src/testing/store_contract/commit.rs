@@ -53,6 +53,7 @@ fn with_tokens(before: &Credential, commit: &CommitRefresh) -> Credential {
         fails: 0,
         backoff_until: None,
         last_refreshed_at: Some(commit.now),
+        due_at: commit.next_due,
         ..before.clone()
     }
 }
@@ -61,9 +62,10 @@ async fn a_commit_is_the_next_generation(store: &dyn Store) -> Held {
     let mut before = leased(store).await?;
     for number in 0..2 {
         let mut commit = fixtures::commit(&before, start() + Duration::milliseconds(1_500));
+        commit.next_due = commit.refresh_after;
         if number == 1 {
             // The provider no longer says when the token expires.
-            (commit.at_exp, commit.refresh_after) = (None, None);
+            (commit.at_exp, commit.refresh_after, commit.next_due) = (None, None, None);
         }
         let after = committed(store, &before, &commit).await?;
         ensure_eq!(after, with_tokens(&before, &commit), "the item that is returned");

@@ -24,8 +24,8 @@ checks!(dyn Store:
 );
 
 /// How often an index that is behind is asked, and how long between (0.5 seconds in all).
-const LOOKS: u32 = 10;
-const PAUSE: Pause = Pause::from_millis(50);
+pub(super) const LOOKS: u32 = 10;
+pub(super) const PAUSE: Pause = Pause::from_millis(50);
 
 /// An instant of the years before 2000 that hardly another check has. Long before everything else in a table, it comes
 /// early in the index however much is due.

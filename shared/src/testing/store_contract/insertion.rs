@@ -85,7 +85,9 @@ async fn a_detached_credential_is_in_no_list_and_takes_no_name(store: &dyn Store
     };
     store.insert_credential(&detached).await?;
     store.insert_credential(&detached).await?;
-    ensure_eq!(reread_credential(store, &detached).await?, detached, "the credential");
+    // It has no time of its own, so it is due since it was made.
+    let stored = Credential { due_at: Some(detached.created_at.timestamp_millis()), ..detached.clone() };
+    ensure_eq!(reread_credential(store, &detached).await?, stored, "the credential");
     ensure!(!name_is_taken(store, &detached).await?, "its name is taken");
     for project in [&detached.project, &guest] {
         ensure_eq!(listed(store, project, 100).await?, [], "the list of a project");

@@ -38,9 +38,10 @@ fn take_over(leased: &Credential, now: Timestamp) -> AcquireRefresh {
 
 /// What a credential is after a worker took its lease.
 fn with_lease(before: &Credential, by: &AcquireRefresh) -> Credential {
+    let until_ms = by.until.timestamp_millis();
     Credential {
         fence: before.fence + 1,
-        lease: Some(Lease { owner: by.owner.clone(), until_ms: by.until.timestamp_millis() }),
+        lease: Some(Lease { owner: by.owner.clone(), until_ms }),
         intent: Some(Intent {
             attempt: by.attempt.clone(),
             base_gen: by.generation,
@@ -49,7 +50,8 @@ fn with_lease(before: &Credential, by: &AcquireRefresh) -> Credential {
             outcome: Outcome::Prepared,
             tried: by.tried.clone(),
         }),
-        due_at: Some(by.until.timestamp_millis()),
+        // Work that is due before the lease ends is found again without being moved.
+        due_at: Some(by.due_before.unwrap_or(until_ms).min(until_ms)),
         ..before.clone()
     }
 }

@@ -29,6 +29,7 @@ fn failure(leased: &Credential) -> ReleaseRefresh {
         backoff_until: Some(start().timestamp_millis() + 5_000),
         status: CredentialStatus::RefreshFailing,
         status_reason: Some("provider_unavailable".to_owned()),
+        next_due: Some(start().timestamp_millis() + 5_000),
         ..fixtures::release(leased)
     }
 }
@@ -43,6 +44,7 @@ fn without_lease(before: &Credential, release: &ReleaseRefresh) -> Credential {
         intent: intent.map(|(intent, outcome)| Intent { outcome, ..intent }),
         fails: release.fails,
         backoff_until: release.backoff_until,
+        due_at: release.next_due,
         ..before.clone()
     }
 }

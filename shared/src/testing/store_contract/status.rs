@@ -37,6 +37,7 @@ fn full(status: CredentialStatus) -> StatusChange {
         status_reason: Some("by_owner".to_owned()),
         suspended_from: Some(CredentialStatus::RefreshFailing),
         fails: 4,
+        next_due: Some(start().timestamp_millis() + 5_000),
         evidence: Some(Evidence { verdict: "refused".to_owned(), provider_status: Some(400), at: start() }),
         ..status_change(status)
     }
@@ -55,6 +56,7 @@ fn with_status(before: &Credential, change: &StatusChange) -> Credential {
         suspended_from: change.suspended_from,
         fails: change.fails,
         evidence: change.evidence.clone(),
+        due_at: change.next_due,
         ..before.clone()
     }
 }
@@ -123,7 +125,8 @@ async fn no_refresh_goes_on_after_a_suspension_or_an_end(store: &dyn Store) -> H
 async fn a_refresh_goes_on_when_the_suspension_is_lifted(store: &dyn Store) -> Held {
     let leased = leased(store).await?;
     let switched_off = suspended(store, &leased).await?;
-    let lifted = changed(store, &switched_off, &status_change(CredentialStatus::Active)).await?;
+    let lift = StatusChange { next_due: leased.due_at, ..status_change(CredentialStatus::Active) };
+    let lifted = changed(store, &switched_off, &lift).await?;
     ensure_eq!(lifted, leased, "the credential as it was before");
     let commit = fixtures::commit(&leased, start());
     let refreshed = applied(store.commit_refresh(&leased.project, &leased.id, &commit).await?)?;
