@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run test check unit build tools clean-tools
+.PHONY: help run test check unit chaos build tools clean-tools
 
 TOOLS := $(CURDIR)/.tools
 VENV := $(TOOLS)/venv
@@ -26,6 +26,9 @@ check: tools ## Formatting, lints, dependencies
 
 unit: tools ## All tests
 	cargo test --workspace --locked
+
+chaos: ## Kills workers in the middle of refreshes, a hundred times with and without a grace of the provider
+	GRANTKEEPER_CHAOS_ROUNDS=$${GRANTKEEPER_CHAOS_ROUNDS:-100} cargo test -p grantkeeper-tests --test processes --locked -- --nocapture kills::
 
 build: tools ## The Lambda artifacts, as `sam deploy` takes them (release build: takes long)
 	sam build

@@ -23,12 +23,16 @@ use crate::{Ahead, Backend, Browser, World};
 /// How long a process may take to start.
 const START_LIMIT: Duration = Duration::from_secs(60);
 
+/// How many files a process may have open: a thousand callers at once need more than a shell usually grants.
+const OPEN_FILES: u64 = 8192;
+
 /// The processes of one test.
 pub struct Parts {
     /// A stack in the test's process, over the engines elsewhere, to set up and to look: it does no work of the queue.
     pub world: World,
     clock: Ahead,
     engines: EnginesReady,
+    secrets: aws_sdk_secretsmanager::Client,
     program: PathBuf,
     // The last to go.
     _process: Process,
@@ -40,12 +44,16 @@ impl Parts {
     /// # Errors
     /// A process that does not start.
     pub async fn start(program: &str) -> anyhow::Result<Self> {
+        // The children have the same limit.
+        rlimit::increase_nofile_limit(OPEN_FILES).context("the limit of open files")?;
         let program = PathBuf::from(program);
         let (process, engines) = Process::start::<EnginesReady>(&program, &Role::Engines).await?;
         let (clock, elsewhere) = (Ahead::default(), engines.engines()?);
         let shown = Arc::new(clock.clone());
         let world = World::with(|options| Options { engines: Some(elsewhere), works: false, clock: shown, ..options });
-        Ok(Self { world: world.await?, clock, engines, program, _process: process })
+        let world = world.await?;
+        let secrets = aws_sdk_secretsmanager::Client::new(&world.stack.engines.sdk_config());
+        Ok(Self { world, clock, engines, secrets, program, _process: process })
     }
 
     /// Starts a worker, which shows the time of the others. With `sweep_every` it looks for due work and does it.
@@ -101,9 +109,8 @@ impl Parts {
     /// The vault does not answer.
     pub async fn secret_version(&self, id: &str, version: &str) -> anyhow::Result<Option<Value>> {
         let stack = &self.world.stack;
-        let sdk = aws_sdk_secretsmanager::Client::new(&stack.engines.sdk_config());
         let name = format!("{}/{}/{id}", stack.broker.config().secret_prefix, stack.project);
-        match sdk.get_secret_value().secret_id(name).version_id(version).send().await {
+        match self.secrets.get_secret_value().secret_id(name).version_id(version).send().await {
             Ok(answer) => Ok(Some(serde_json::from_str(&answer.secret_string.context("the secret has no text")?)?)),
             Err(error) if error.as_service_error().is_some_and(|error| error.is_resource_not_found_exception()) => {
                 Ok(None)

@@ -50,11 +50,13 @@ async fn a_thousand_reads_of_an_expired_token_in_four_processes_cost_one_refresh
     let (mut seen, mut longest) = (BTreeMap::new(), std::time::Duration::ZERO);
     for (answer, took) in reads.join_all().await {
         let answer = answer?;
-        let told = (answer.status, answer.code().to_owned(), answer.text("/access_token"), answer.body["generation"].as_u64());
+        let told =
+            (answer.status, answer.code().to_owned(), answer.text("/access_token"), answer.body["generation"].as_u64());
         *seen.entry(told).or_insert(0) += 1;
         longest = longest.max(took);
     }
-    let told: Vec<_> = seen.iter().map(|((status, code, _, generation), count)| (status, code, generation, count)).collect();
+    let told: Vec<_> =
+        seen.iter().map(|((status, code, _, generation), count)| (status, code, generation, count)).collect();
     eprintln!("1,000 reads: {told:?}, the longest took {longest:?}");
     assert_eq!(seen.len(), 1, "{told:?}");
     let ((status, _, token, generation), count) = seen.first_key_value().unwrap();

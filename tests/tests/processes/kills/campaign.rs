@@ -5,24 +5,30 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail, ensure};
 use fastrand::Rng;
-use grantkeeper::clock::Timestamp;
+use futures::future::try_join_all;
 use grantkeeper::model::credential::{Credential, CredentialStatus};
 use grantkeeper::model::ids::CredentialId;
 use grantkeeper::store::Store as _;
-use grantkeeper_sandbox::{ClientSettings, LogEntry};
+use grantkeeper::store::dynamodb::DynamoDbStore;
+use grantkeeper_sandbox::ClientSettings;
 use grantkeeper_tests::{Parts, Worker};
 use http::StatusCode;
 use serde_json::json;
 
 use super::super::{Outcome, PART};
 use super::presented::Presented;
+use super::stage::{Stage, is_settled};
 
 /// How many credentials are in use at a time.
-const POPULATION: usize = 24;
+const POPULATION: usize = 20;
+/// How many are connected at once.
+const CONNECTED_AT_ONCE: usize = 8;
 /// The time between two looks for due work.
 const SWEEP: Duration = Duration::from_millis(250);
 /// How long the machine may take for a step.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// No refresh reaches the provider for so long: perhaps none is to come.
+const QUIET: Duration = Duration::from_millis(500);
 /// Whoever takes over from a dead worker comes after its lease of 25 seconds, and long before the grace is over.
 const TAKE_OVER: std::ops::RangeInclusive<i64> = 26..=60;
 /// Tokens of an hour are due after 48 minutes.
@@ -35,32 +41,21 @@ const KILLS_IN_A_ROW: u8 = 3;
 /// What a campaign came to.
 #[derive(Debug, Default)]
 pub(super) struct Told {
-    /// Kills.
+    /// All kills.
     pub(super) kills: u32,
-    /// Kills that left a credential between the beginning of its refresh and its commit.
+    /// Those that left a credential between the beginning of its refresh and its commit.
     pub(super) in_the_middle: u32,
-    /// Credentials whose new tokens died with a worker after the provider had made them.
+    /// How often new tokens died with a worker after the provider had made them and before they were stored.
+    pub(super) unstored: usize,
+    /// Credentials that this cost.
     pub(super) lost: usize,
-    /// Token sets that a dead worker had put into the vault and its successor committed.
+    /// How often new tokens were in the vault and not committed.
     pub(super) staged: usize,
-}
-
-/// Where a refresh was when its worker died.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Stage {
-    /// Not begun, or over.
-    Idle,
-    /// Begun, and the provider has not rotated.
-    Begun,
-    /// The provider has rotated, and the new tokens are nowhere: they died on the way.
-    Unstored,
-    /// The new tokens are in the vault and not committed.
-    Staged,
 }
 
 struct Member {
     id: CredentialId,
-    /// The commits that this credential must have seen: one for each time that everything was due.
+    /// One more with each time that everything was due.
     generation: u64,
     lost: bool,
 }
@@ -68,6 +63,7 @@ struct Member {
 pub(super) struct Campaign {
     name: &'static str,
     parts: Parts,
+    store: DynamoDbStore,
     client: String,
     /// By the name of the person, of whom each has one.
     members: BTreeMap<String, Member>,
@@ -85,6 +81,7 @@ impl Campaign {
     pub(super) async fn start(name: &'static str, settings: ClientSettings) -> anyhow::Result<Self> {
         let seed = variable("GRANTKEEPER_CHAOS_SEED")?.unwrap_or_else(|| fastrand::u64(..));
         let rounds = variable("GRANTKEEPER_CHAOS_ROUNDS")?.unwrap_or(10).try_into()?;
+        eprintln!("{name}: {rounds} kills, GRANTKEEPER_CHAOS_SEED={seed}");
         let parts = Parts::start(PART).await?;
         let (grace, delay_ms) = (settings.grace_seconds > 0, settings.delay_ms);
         let settings =
@@ -92,6 +89,7 @@ impl Campaign {
         let client = parts.world.register(settings, json!({})).await?;
         let mut campaign = Self {
             name,
+            store: parts.world.store(),
             parts,
             client,
             members: BTreeMap::new(),
@@ -104,110 +102,29 @@ impl Campaign {
             told: Told::default(),
             presented: Presented::default(),
         };
-        eprintln!("{name}: {rounds} kills, GRANTKEEPER_CHAOS_SEED={seed}");
-        campaign.fill_up().await?;
+        campaign.heal().await?;
         Ok(campaign)
     }
 
-    /// Kills so many workers, and lets the last one finish.
+    /// Kills workers until so many kills came in the middle of refreshes, and lets the last worker finish.
     pub(super) async fn run(&mut self) -> anyhow::Result<&Told> {
-        let (mut in_a_row, mut due) = (0, 0);
-        while self.told.kills < self.rounds {
+        let (mut in_a_row, mut asking) = (0, 0);
+        while self.told.in_the_middle < self.rounds {
+            ensure!(self.told.kills < 20 + 4 * self.rounds, "too few kills come in the middle: {:?}", self.told);
             if in_a_row == 0 {
                 self.heal().await?;
-                self.fill_up().await?;
-                due = self.make_all_due().await?;
+                asking = self.make_all_due().await?;
             }
-            self.kill_in_the_middle(due).await?;
-            due = self.unsettled().await?.len();
-            in_a_row = if due > 0 && in_a_row + 1 < KILLS_IN_A_ROW && self.rng.u8(..3) == 0 { in_a_row + 1 } else { 0 };
+            asking = self.kill_in_the_middle(asking).await?;
+            let again = asking > 0 && in_a_row + 1 < KILLS_IN_A_ROW && self.rng.u8(..3) == 0;
+            in_a_row = if again { in_a_row + 1 } else { 0 };
         }
         self.heal().await?;
         eprintln!("{}: {:?}", self.name, self.told);
         Ok(&self.told)
     }
 
-    /// Connects credentials for those that were lost.
-    async fn fill_up(&mut self) -> Outcome {
-        while self.members.values().filter(|member| !member.lost).count() < POPULATION {
-            let person = format!("person-{:03}", self.members.len());
-            let id = CredentialId::parse(&self.parts.connect(&self.client, &person).await?)?;
-            self.members.insert(person, Member { id, generation: 1, lost: false });
-        }
-        Ok(())
-    }
-
-    /// The clocks go on until the next refresh of every credential is due. Returns how many refreshes that makes.
-    async fn make_all_due(&mut self) -> anyhow::Result<usize> {
-        self.parts.advance(self.rng.i64(ALL_DUE));
-        if let Some(worker) = &mut self.worker {
-            worker.follow(&self.parts).await?;
-        }
-        for member in self.members.values_mut().filter(|member| !member.lost) {
-            member.generation += 1;
-        }
-        Ok(self.unsettled().await?.len())
-    }
-
-    /// Waits until some, but not all, of so many refreshes have reached the provider, and kills the worker.
-    async fn kill_in_the_middle(&mut self, due: usize) -> Outcome {
-        let before = self.refreshes().len();
-        let worker = match self.worker.take() {
-            Some(worker) => worker,
-            // A successor, which takes over.
-            None => {
-                self.parts.advance(self.rng.i64(TAKE_OVER));
-                self.parts.worker(Some(SWEEP)).await?
-            }
-        };
-        // Tokens that are staged are adopted without a request, so fewer may come than are due.
-        let wanted = self.rng.usize(1..due.max(2));
-        let begun = Instant::now();
-        while self.refreshes().len() - before < wanted && !self.unsettled().await?.is_empty() {
-            ensure!(begun.elapsed() < PATIENCE, "{wanted} of {due} refreshes did not come");
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
-        let longer = Duration::from_millis(self.rng.u64(0..=u64::from(self.delay_ms) + 10));
-        tokio::time::sleep(longer).await;
-        worker.kill().await?;
-        // What the dead worker had sent may still be on its way.
-        tokio::time::sleep(Duration::from_millis(100)).await;
-        self.told.kills += 1;
-        self.take_stock(due, self.refreshes().len() - before, longer).await
-    }
-
-    /// Looks where the kill left every credential.
-    async fn take_stock(&mut self, due: usize, reached: usize, longer: Duration) -> Outcome {
-        self.presented.look(self.parts.world.sandbox())?;
-        let (mut begun, mut unstored, mut staged) = (0, 0, 0);
-        for (person, member) in &mut self.members {
-            if member.lost {
-                continue;
-            }
-            match stage(&self.parts, &self.presented, person, &member.id).await? {
-                Stage::Idle => {}
-                Stage::Begun => begun += 1,
-                Stage::Staged => staged += 1,
-                Stage::Unstored => {
-                    unstored += 1;
-                    member.lost = !self.grace;
-                }
-            }
-        }
-        self.told.in_the_middle += u32::from(begun + unstored + staged > 0);
-        self.told.staged += staged;
-        if !self.grace {
-            self.told.lost += unstored;
-        }
-        eprintln!(
-            "{}: round {} of {}, seed {}: {due} due, {reached} reached the provider, killed {longer:?} later; \
-             {begun} begun, {unstored} rotated and stored nowhere, {staged} staged",
-            self.name, self.told.kills, self.rounds, self.seed
-        );
-        Ok(())
-    }
-
-    /// A worker that nobody kills finishes whatever is due.
+    /// A worker that nobody kills finishes whatever is due; then new credentials take the place of those that were lost.
     async fn heal(&mut self) -> Outcome {
         if self.worker.is_none() {
             self.parts.advance(self.rng.i64(TAKE_OVER));
@@ -215,27 +132,29 @@ impl Campaign {
         }
         let begun = Instant::now();
         self.settle().await?;
-        self.presented.look(self.parts.world.sandbox())?;
-        let mut recovered = 0;
+        let (all, mut fresh) = (self.all().await?, 0);
         for (person, member) in self.members.iter().filter(|(_, member)| !member.lost) {
-            let stored = find(&self.parts, &member.id).await?;
-            ensure!(
-                (stored.status, stored.generation) == (CredentialStatus::Active, member.generation),
-                "{person}: {:?} ({:?}), generation {} of {}",
-                stored.status,
-                stored.status_reason,
-                stored.generation,
-                member.generation
-            );
-            recovered += 1;
+            let stored = all.get(&member.id).context("the credential")?;
+            let is_fresh = (stored.status, stored.generation) == (CredentialStatus::Active, member.generation);
+            ensure!(is_fresh, "{person} is not at generation {}: {stored:#?}", member.generation);
+            fresh += 1;
         }
         if self.told.kills > 0 {
-            eprintln!("{}: {recovered} fresh, {} lost, after {:?}", self.name, self.told.lost, begun.elapsed());
+            eprintln!("{}: {fresh} fresh after {:?}, {} lost so far", self.name, begun.elapsed(), self.told.lost);
         }
-        Ok(())
+        let people = (self.members.len()..).map(|number| format!("person-{number:04}")).take(POPULATION - fresh);
+        let people = people.collect::<Vec<_>>();
+        for some in people.chunks(CONNECTED_AT_ONCE) {
+            let connected = some.iter().map(|person| self.parts.connect(&self.client, person));
+            for (person, id) in some.iter().zip(try_join_all(connected).await?) {
+                let member = Member { id: CredentialId::parse(&id)?, generation: 1, lost: false };
+                self.members.insert(person.clone(), member);
+            }
+        }
+        self.presented.look(self.parts.world.sandbox())
     }
 
-    /// Waits until nothing is due.
+    /// Waits until nothing is to be done.
     async fn settle(&self) -> Outcome {
         let begun = Instant::now();
         loop {
@@ -250,21 +169,107 @@ impl Campaign {
         }
     }
 
-    /// What a worker has still to do now, or once a lease has lapsed.
-    async fn unsettled(&self) -> anyhow::Result<Vec<Credential>> {
-        let now = self.parts.world.stack.broker.now();
-        let mut unsettled = Vec::new();
-        for member in self.members.values() {
-            let stored = find(&self.parts, &member.id).await?;
-            if !is_settled(&stored, now) {
-                unsettled.push(stored);
-            }
+    /// The clocks go on, the worker's as soon as it is to be killed, until the next refresh of every credential is due. Returns how many refreshes that makes.
+    async fn make_all_due(&mut self) -> anyhow::Result<usize> {
+        self.parts.advance(self.rng.i64(ALL_DUE));
+        for member in self.members.values_mut().filter(|member| !member.lost) {
+            member.generation += 1;
         }
-        Ok(unsettled)
+        Ok(self.unsettled().await?.len())
     }
 
-    fn refreshes(&self) -> Vec<LogEntry> {
-        self.parts.world.requests_of("refresh_token")
+    /// Waits until some of so many refreshes have reached the provider, and kills the worker. Returns how many refreshes
+    /// a successor will ask for.
+    async fn kill_in_the_middle(&mut self, asking: usize) -> anyhow::Result<usize> {
+        let before = self.reached();
+        let worker = match self.worker.take() {
+            Some(mut worker) => {
+                worker.follow(&self.parts).await?;
+                worker
+            }
+            // A successor, which takes over.
+            None => {
+                self.parts.advance(self.rng.i64(TAKE_OVER));
+                self.parts.worker(Some(SWEEP)).await?
+            }
+        };
+        let wanted = self.rng.usize(1..asking.max(2));
+        let (begun, mut last, mut reached) = (Instant::now(), Instant::now(), 0);
+        while reached < wanted {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+            let now = self.reached() - before;
+            if now > reached {
+                (reached, last) = (now, Instant::now());
+            } else if last.elapsed() > QUIET {
+                if self.unsettled().await?.is_empty() {
+                    break;
+                }
+                last = Instant::now();
+            }
+            ensure!(begun.elapsed() < PATIENCE, "{wanted} of {asking} refreshes did not come");
+        }
+        let longer = Duration::from_millis(self.rng.u64(0..=u64::from(self.delay_ms) + 10));
+        tokio::time::sleep(longer).await;
+        worker.kill().await?;
+        // What the dead worker had sent may still be on its way.
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        self.take_stock(asking, self.reached() - before, longer).await
+    }
+
+    /// How many refreshes are in the provider's log.
+    fn reached(&self) -> usize {
+        self.parts.world.requests_of("refresh_token").len()
+    }
+
+    /// Looks where the kill left every credential. Returns how many refreshes a successor will ask for.
+    async fn take_stock(&mut self, asking: usize, reached: usize, longer: Duration) -> anyhow::Result<usize> {
+        self.presented.take(self.parts.world.sandbox())?;
+        let all = self.all().await?;
+        let (mut begun, mut unstored, mut staged) = (0, 0, 0);
+        for (person, member) in self.members.iter_mut().filter(|(_, member)| !member.lost) {
+            let stored = all.get(&member.id).context("the credential")?;
+            match Stage::of(&self.parts, &self.presented, person, stored).await? {
+                Stage::Idle => {}
+                Stage::Begun => begun += 1,
+                Stage::Staged => staged += 1,
+                Stage::Unstored => {
+                    unstored += 1;
+                    // Nobody has the new tokens, and the provider takes the old one no more.
+                    member.lost = !self.grace;
+                }
+            }
+        }
+        let told = &mut self.told;
+        told.kills += 1;
+        told.in_the_middle += u32::from(begun + unstored + staged > 0);
+        told.unstored += unstored;
+        told.staged += staged;
+        told.lost += if self.grace { 0 } else { unstored };
+        eprintln!(
+            "{}: round {} of {}, seed {}: of {asking} refreshes {reached} reached the provider, killed {longer:?} later; \
+             {begun} begun, {unstored} made and not stored, {staged} stored and not committed",
+            self.name, told.in_the_middle, self.rounds, self.seed
+        );
+        Ok(self.unsettled().await?.len().saturating_sub(staged))
+    }
+
+    /// What a worker has still to do now, or once a lease has lapsed.
+    async fn unsettled(&self) -> anyhow::Result<Vec<Credential>> {
+        let (all, now) = (self.all().await?, self.parts.world.stack.broker.now());
+        Ok(all.into_values().filter(|stored| !is_settled(stored, now)).collect())
+    }
+
+    async fn all(&self) -> anyhow::Result<BTreeMap<CredentialId, Credential>> {
+        let (mut all, mut cursor) = (BTreeMap::new(), None);
+        loop {
+            let project = &self.parts.world.stack.project;
+            let page = self.store.list_credentials(project, 200, cursor.as_deref()).await?;
+            all.extend(page.items.into_iter().map(|credential| (credential.id.clone(), credential)));
+            cursor = page.next;
+            if cursor.is_none() {
+                return Ok(all);
+            }
+        }
     }
 
     /// Every credential whose tokens died on the way asks for consent in the end, and no other does.
@@ -275,16 +280,18 @@ impl Campaign {
             self.settle().await?;
         }
         self.presented.look(self.parts.world.sandbox())?;
+        let all = self.all().await?;
         for (person, member) in &self.members {
-            let stored = find(&self.parts, &member.id).await?;
+            let stored = all.get(&member.id).context("the credential")?;
             let dead = stored.status == CredentialStatus::ReauthorizationRequired;
             ensure!(dead == member.lost, "{person}: {:?}, lost: {}", stored.status, member.lost);
+            ensure!(dead != self.presented.stands(person), "{person}: the provider revoked what was not lost");
             if dead {
                 ensure!(stored.status_reason.as_deref() == Some("invalid_grant"), "{:?}", stored.status_reason);
+                // The provider rotated once more than was stored.
                 let spent = self.presented.spent(person);
                 ensure!(spent == stored.generation, "{person}: {spent} spent, generation {}", stored.generation);
             }
-            ensure!(dead != self.presented.stands(person), "{person}: the provider revoked what was not lost");
         }
         Ok(())
     }
@@ -309,39 +316,6 @@ impl Campaign {
             ensure!(self.presented.stands(person), "{person}: the grant does not stand");
         }
         self.presented.expect_all_known()
-    }
-}
-
-fn is_settled(stored: &Credential, now: Timestamp) -> bool {
-    let now_ms = now.timestamp_millis();
-    match stored.status {
-        CredentialStatus::Active => stored.intent.is_none() && stored.refresh_after.is_some_and(|at| at > now_ms),
-        CredentialStatus::RefreshFailing => stored.lease.is_none() && stored.backoff(now).is_some(),
-        _ => true,
-    }
-}
-
-async fn find(parts: &Parts, id: &CredentialId) -> anyhow::Result<Credential> {
-    parts.world.store().find_credential(&parts.world.stack.project, id).await?.context("the credential")
-}
-
-/// Where the refresh of a credential stands while no worker runs.
-async fn stage(parts: &Parts, presented: &Presented, person: &str, id: &CredentialId) -> anyhow::Result<Stage> {
-    let stored = find(parts, id).await?;
-    // Each commit spent one refresh token.
-    let spent = presented.spent(person);
-    let Some(intent) = &stored.intent else {
-        ensure!(spent + 1 == stored.generation, "{person}: {spent} spent, generation {}", stored.generation);
-        return Ok(Stage::Idle);
-    };
-    if parts.secret_version(id.as_str(), &intent.attempt).await?.is_some() {
-        ensure!(spent == stored.generation, "{person}: {spent} spent, generation {}", stored.generation);
-        return Ok(Stage::Staged);
-    }
-    match spent {
-        spent if spent + 1 == stored.generation => Ok(Stage::Begun),
-        spent if spent == stored.generation => Ok(Stage::Unstored),
-        _ => bail!("{person}: {spent} spent, generation {}", stored.generation),
     }
 }
 

@@ -11,6 +11,8 @@ use super::super::Outcome;
 #[derive(Default)]
 pub(super) struct Presented {
     grants: BTreeMap<String, Grant>,
+    /// The log, as far as it was taken.
+    log: Vec<LogEntry>,
     /// What was presented and was nobody's.
     unknown: Vec<LogEntry>,
 }
@@ -25,6 +27,14 @@ struct Grant {
 }
 
 impl Presented {
+    /// Reads grants and log of the sandbox, and lets it forget the log. Nobody may call it meanwhile.
+    pub(super) fn take(&mut self, sandbox: &Sandbox) -> Outcome {
+        self.look(sandbox)?;
+        self.log.extend(refreshes(sandbox));
+        sandbox.clear_log();
+        Ok(())
+    }
+
     /// Reads grants and log of the sandbox.
     pub(super) fn look(&mut self, sandbox: &Sandbox) -> Outcome {
         for GrantStatus { user, alive, refresh_tokens, .. } in sandbox.grants() {
@@ -35,10 +45,7 @@ impl Presented {
         }
         self.unknown.clear();
         self.grants.values_mut().for_each(|grant| grant.presented.clear());
-        for entry in sandbox.log() {
-            if entry.grant_type.as_deref() != Some("refresh_token") {
-                continue;
-            }
+        for entry in self.log.iter().cloned().chain(refreshes(sandbox)) {
             let token = entry.refresh_token.clone().context("a refresh token")?;
             match self.grants.values_mut().find(|grant| grant.issued.contains(&token)) {
                 Some(grant) => grant.presented.push((token, entry.status == 200)),
@@ -77,4 +84,8 @@ impl Presented {
         ensure!(self.unknown.is_empty(), "{:?}", self.unknown);
         Ok(())
     }
+}
+
+fn refreshes(sandbox: &Sandbox) -> impl Iterator<Item = LogEntry> {
+    sandbox.log().into_iter().filter(|entry| entry.grant_type.as_deref() == Some("refresh_token"))
 }
