@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use anyhow::{Context as _, ensure};
 use grantkeeper_sandbox::ClientSettings;
-use grantkeeper_tests::{Backend, Parts};
+use grantkeeper_tests::{Answer, Backend, Parts, Worker};
 use http::StatusCode;
 use serde_json::json;
 use tokio::sync::Barrier;
@@ -15,6 +16,63 @@ use super::{ALONE, Outcome, PART};
 
 const WORKERS: usize = 4;
 const READERS_EACH: usize = 250;
+/// Nobody is put off before this: so long after its beginning a read may still begin a refresh, or join one.
+const PUT_OFF_AFTER: Duration = Duration::from_secs(3);
+/// A machine that serves as many reads without a refresh within this has no reason to put anybody off.
+const IDLE_MACHINE: Duration = Duration::from_secs(4);
+/// How long a machine that is busy with other things may take in all.
+const PATIENCE: Duration = Duration::from_secs(150);
+
+/// What all readers got.
+struct Herd {
+    /// How many got which status, token and generation in the end.
+    seen: BTreeMap<(StatusCode, String, Option<u64>), usize>,
+    took: Duration,
+    /// How long each answer took that said to come again.
+    put_off: Vec<Duration>,
+}
+
+/// All readers at once, each by a connection of its own.
+async fn herd(parts: &Parts, workers: &[Worker], credential: &str) -> anyhow::Result<Herd> {
+    let start = Arc::new(Barrier::new(workers.len() * READERS_EACH));
+    let (mut reads, path) = (JoinSet::new(), format!("/v1/credentials/{credential}/token"));
+    for worker in workers {
+        let runner = parts.runner(worker);
+        for _ in 0..READERS_EACH {
+            let (runner, start, path) = (runner.clone(), start.clone(), path.clone());
+            reads.spawn(async move {
+                start.wait().await;
+                read(&runner, &path).await
+            });
+        }
+    }
+    let (begun, mut seen, mut put_off) = (Instant::now(), BTreeMap::new(), Vec::new());
+    while let Some(done) = reads.join_next().await {
+        let (answer, again) = done??;
+        let generation = answer.body["generation"].as_u64();
+        *seen.entry((answer.status, answer.text("/access_token"), generation)).or_insert(0) += 1;
+        put_off.extend(again);
+    }
+    Ok(Herd { seen, took: begun.elapsed(), put_off })
+}
+
+/// Reads, and comes again when it is told to: as a program does that minds `Retry-After`.
+async fn read(runner: &Backend, path: &str) -> anyhow::Result<(Answer, Vec<Duration>)> {
+    let (begun, mut put_off) = (Instant::now(), Vec::new());
+    loop {
+        let asked = Instant::now();
+        let answer = runner.post(path, json!({})).await?;
+        if answer.status != StatusCode::SERVICE_UNAVAILABLE || begun.elapsed() > PATIENCE {
+            return Ok((answer, put_off));
+        }
+        let (took, code) = (asked.elapsed(), answer.code());
+        ensure!(took >= PUT_OFF_AFTER, "put off with {code} after {took:?} only");
+        put_off.push(took);
+        let after =
+            answer.headers.get("retry-after").map(|after| after.to_str()?.parse::<u64>().map_err(anyhow::Error::from));
+        tokio::time::sleep(Duration::from_secs(after.transpose()?.unwrap_or(1))).await;
+    }
+}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_thousand_reads_of_an_expired_token_in_four_processes_cost_one_refresh() -> Outcome {
@@ -25,44 +83,40 @@ async fn a_thousand_reads_of_an_expired_token_in_four_processes_cost_one_refresh
         ClientSettings { client_id: "app".into(), client_secret: Some("right-secret".into()), ..Default::default() };
     let client = parts.world.register(settings, json!({})).await?;
     let id = parts.connect(&client, "ada").await?;
-    let old = parts.world.read_token(&id, json!({})).await?;
-    assert_eq!((old.status, &old.body["generation"]), (StatusCode::OK, &json!(1)));
+    let mut workers = Vec::new();
+    for _ in 0..WORKERS {
+        workers.push(parts.worker(None).await?);
+    }
+    let alike = |herd: &Herd| -> anyhow::Result<String> {
+        let counts: Vec<_> = herd.seen.iter().map(|((status, _, number), count)| (status, number, count)).collect();
+        let (_, token, _) = herd.seen.keys().next().context("an answer")?;
+        ensure!(counts.len() == 1 && !token.is_empty(), "{counts:?}");
+        Ok(token.clone())
+    };
+
+    let alive = herd(&parts, &workers, &id).await?;
+    let old = alike(&alive)?;
+    assert_eq!(parts.world.requests_of("refresh_token").len(), 0);
 
     parts.advance(3601);
-    let started = (0..WORKERS).map(|_| parts.worker(None));
-    let mut workers = Vec::new();
-    for worker in started {
-        workers.push(worker.await?);
+    for worker in &mut workers {
+        worker.follow(&parts).await?;
     }
-    let start = Arc::new(Barrier::new(WORKERS * READERS_EACH));
-    let (mut reads, path) = (JoinSet::new(), format!("/v1/credentials/{id}/token"));
-    for worker in &workers {
-        let runner = parts.runner(worker);
-        for _ in 0..READERS_EACH {
-            let (runner, start, path): (Backend, _, _) = (runner.clone(), start.clone(), path.clone());
-            reads.spawn(async move {
-                start.wait().await;
-                let begun = Instant::now();
-                (runner.post(&path, json!({})).await, begun.elapsed())
-            });
-        }
-    }
-    let (mut seen, mut longest) = (BTreeMap::new(), std::time::Duration::ZERO);
-    for (answer, took) in reads.join_all().await {
-        let answer = answer?;
-        let told =
-            (answer.status, answer.code().to_owned(), answer.text("/access_token"), answer.body["generation"].as_u64());
-        *seen.entry(told).or_insert(0) += 1;
-        longest = longest.max(took);
-    }
-    let told: Vec<_> =
-        seen.iter().map(|((status, code, _, generation), count)| (status, code, generation, count)).collect();
-    eprintln!("1,000 reads: {told:?}, the longest took {longest:?}");
-    assert_eq!(seen.len(), 1, "{told:?}");
-    let ((status, _, token, generation), count) = seen.first_key_value().unwrap();
-    assert_eq!((*status, *generation, *count), (StatusCode::OK, Some(2), WORKERS * READERS_EACH));
-    assert_ne!(*token, old.text("/access_token"));
+    // They read the time a moment later.
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    let expired = herd(&parts, &workers, &id).await?;
+    let (shortest, put_off) = (expired.put_off.iter().min(), expired.put_off.len());
+    eprintln!(
+        "1,000 reads of a living token: {:?}, put off: {}; of an expired one: {:?}, put off: {put_off} ({shortest:?})",
+        alive.took,
+        alive.put_off.len(),
+        expired.took
+    );
+    let new = alike(&expired)?;
+    assert_ne!(new, old);
+    assert_eq!(expired.seen, BTreeMap::from([((StatusCode::OK, new.clone(), Some(2)), WORKERS * READERS_EACH)]));
+    assert!(put_off == 0 || alive.took > IDLE_MACHINE, "{put_off} readers were put off by an idle machine");
     assert_eq!(parts.world.requests_of("refresh_token").len(), 1);
-    assert_eq!(parts.world.call_api(token).await?.status, StatusCode::OK);
+    assert_eq!(parts.world.call_api(&new).await?.status, StatusCode::OK);
     Ok(())
 }
