@@ -11,8 +11,10 @@ use super::super::Outcome;
 #[derive(Default)]
 pub(super) struct Presented {
     grants: BTreeMap<String, Grant>,
-    /// The log, as far as it was taken.
-    log: Vec<LogEntry>,
+    /// Whose each token is.
+    owners: BTreeMap<String, String>,
+    /// How much of the sandbox's log was read.
+    read: usize,
     /// What was presented and was nobody's.
     unknown: Vec<LogEntry>,
 }
@@ -27,27 +29,31 @@ struct Grant {
 }
 
 impl Presented {
-    /// Reads grants and log of the sandbox, and lets it forget the log. Nobody may call it meanwhile.
+    /// Reads log and grants of the sandbox, and lets it forget the log. Nobody may call it meanwhile.
     pub(super) fn take(&mut self, sandbox: &Sandbox) -> Outcome {
         self.look(sandbox)?;
-        self.log.extend(refreshes(sandbox));
         sandbox.clear_log();
+        self.read = 0;
         Ok(())
     }
 
-    /// Reads grants and log of the sandbox.
+    /// Reads log and grants of the sandbox. What was presented was issued before, so the log comes first.
     pub(super) fn look(&mut self, sandbox: &Sandbox) -> Outcome {
+        let log = sandbox.log();
         for GrantStatus { user, alive, refresh_tokens, .. } in sandbox.grants() {
-            let grant = self.grants.entry(user.context("a person's grant")?).or_default();
+            let person = user.context("a person's grant")?;
+            let grant = self.grants.entry(person.clone()).or_default();
             grant.stands = alive;
-            let new = refresh_tokens.into_iter().filter(|token| !grant.issued.contains(token)).collect::<Vec<_>>();
-            grant.issued.extend(new);
+            for token in refresh_tokens {
+                if self.owners.insert(token.clone(), person.clone()).is_none() {
+                    grant.issued.push(token);
+                }
+            }
         }
-        self.unknown.clear();
-        self.grants.values_mut().for_each(|grant| grant.presented.clear());
-        for entry in self.log.iter().cloned().chain(refreshes(sandbox)) {
+        let read = std::mem::replace(&mut self.read, log.len());
+        for entry in log.into_iter().skip(read).filter(|entry| entry.grant_type.as_deref() == Some("refresh_token")) {
             let token = entry.refresh_token.clone().context("a refresh token")?;
-            match self.grants.values_mut().find(|grant| grant.issued.contains(&token)) {
+            match self.owners.get(&token).and_then(|person| self.grants.get_mut(person)) {
                 Some(grant) => grant.presented.push((token, entry.status == 200)),
                 None => self.unknown.push(entry),
             }
@@ -84,8 +90,4 @@ impl Presented {
         ensure!(self.unknown.is_empty(), "{:?}", self.unknown);
         Ok(())
     }
-}
-
-fn refreshes(sandbox: &Sandbox) -> impl Iterator<Item = LogEntry> {
-    sandbox.log().into_iter().filter(|entry| entry.grant_type.as_deref() == Some("refresh_token"))
 }
