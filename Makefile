@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run test check unit check-dynamodb-local build tools clean-tools
+.PHONY: help run test check unit chaos check-dynamodb-local build tools clean-tools
 
 TOOLS := $(CURDIR)/.tools
 VENV := $(TOOLS)/venv
@@ -40,6 +40,9 @@ check-dynamodb-local: tests/dynamodb-local/node_modules/.package-lock.json ## Th
 	@$(ALONE) true || { echo "missing: namespaces for users without rights (sysctl kernel.unprivileged_userns_clone, kernel.apparmor_restrict_unprivileged_userns)" >&2; exit 1; }
 	cargo test -p grantkeeper-tests --test dynamodb_local --locked --no-run
 	$(ALONE) tests/dynamodb-local/serve.sh cargo test -p grantkeeper-tests --test dynamodb_local --locked --offline -q -- $(CHECKS)
+
+chaos: ## Kills workers in the middle of refreshes, a hundred times with and without a grace of the provider
+	GRANTKEEPER_CHAOS_ROUNDS=$${GRANTKEEPER_CHAOS_ROUNDS:-100} cargo test -p grantkeeper-tests --test processes --locked -- --nocapture kills::
 
 build: tools ## The Lambda artifacts, as `sam deploy` takes them (release build: takes long)
 	sam build

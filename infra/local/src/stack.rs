@@ -68,6 +68,10 @@ pub struct Options {
     pub preset_keys: BTreeMap<String, String>,
     /// The time.
     pub clock: Arc<dyn Clock>,
+    /// Engines that run already, perhaps in another process; `None` starts some.
+    pub engines: Option<Engines>,
+    /// Whether this stack does the work of the queue. Of several over the same engines one is enough.
+    pub works: bool,
     /// What makes the HTTP client in place of the way out that the other options describe: a test's own internet.
     pub outbound: Option<MakeOutbound>,
 }
@@ -93,6 +97,8 @@ impl Options {
             refresh_every: None,
             preset_keys: BTreeMap::new(),
             clock: Arc::new(SystemClock),
+            engines: None,
+            works: true,
             outbound: None,
         }
     }
@@ -108,7 +114,7 @@ pub struct Stack {
     pub project: ProjectId,
     /// The broker itself.
     pub broker: Broker,
-    /// The embedded engines.
+    /// The engines, of this process or of another.
     pub engines: Engines,
     /// The sandbox, with its client.
     pub sandbox: Option<RunningSandbox>,
@@ -135,7 +141,10 @@ impl Stack {
         let keys = Keys::load(&options.data, &options.preset_keys)?;
         make_private(&options.data).with_context(|| format!("cannot make {}", options.data.display()))?;
         let data = (!options.ephemeral).then_some(options.data.as_path());
-        let engines = Engines::start(data).await?;
+        let engines = match options.engines {
+            Some(engines) => engines,
+            None => Engines::start(data).await?,
+        };
         let sdk = engines.sdk_config();
         table::create(&aws_sdk_dynamodb::Client::new(&sdk), TABLE).await?;
         seed::root_key(&aws_sdk_secretsmanager::Client::new(&sdk)).await?;
@@ -188,8 +197,10 @@ impl Stack {
             None => None,
         };
 
-        for queue in [engines.queue_url(), engines.apart_queue_url()] {
-            tasks.push(poll_queue(&broker, &engines, queue, &stopped));
+        if options.works {
+            for queue in [engines.queue_url(), engines.apart_queue_url()] {
+                tasks.push(poll_queue(&broker, &engines, queue, &stopped));
+            }
         }
         if let Some(every) = options.refresh_every {
             tasks.push(background(tick(broker.clone(), every, stopped.clone())));

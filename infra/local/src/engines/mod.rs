@@ -12,6 +12,7 @@ mod sqs;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
@@ -35,10 +36,15 @@ use sqs::Queues;
 /// The region the engines pretend to be in.
 const REGION: &str = "us-east-1";
 
+/// The variables of [`Engines::environment`] that say everything.
+const ENDPOINT: &str = "AWS_ENDPOINT_URL_DYNAMODB";
+const KEY_ID: &str = "AWS_ACCESS_KEY_ID";
+const SECRET_KEY: &str = "AWS_SECRET_ACCESS_KEY";
+
 /// How long a shutdown waits for requests in flight.
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(1);
 
-/// The embedded engines of one process.
+/// The embedded engines of this process, or the way to those of another.
 ///
 /// Dropping them without [`Engines::shutdown`] loses nothing that was answered: every write is on disk before its answer.
 pub struct Engines {
@@ -46,6 +52,12 @@ pub struct Engines {
     access: AccessKey,
     queue_url: String,
     apart_queue_url: String,
+    /// `None`: they run in another process.
+    running: Option<Running>,
+}
+
+/// What runs here.
+struct Running {
     secrets: Arc<Secrets>,
     stop: watch::Sender<bool>,
     server: JoinHandle<()>,
@@ -82,7 +94,23 @@ impl Engines {
         background(dynamodb::sweep_expired(tables.clone(), until(stopped.clone())));
         let gateway = Gateway::new(access.id.clone(), tables, Arc::clone(&secrets), queues);
         let server = background(gateway.serve(listener, until(stopped)));
-        Ok(Self { address, access, queue_url, apart_queue_url, secrets, stop, server })
+        Ok(Self { address, access, queue_url, apart_queue_url, running: Some(Running { secrets, stop, server }) })
+    }
+
+    /// The engines of another process of this machine, by what [`Engines::environment`] and [`Engines::queue_url`] say
+    /// there. Nothing is sent to them yet.
+    ///
+    /// # Errors
+    ///
+    /// A variable is missing or does not come from engines.
+    pub fn elsewhere(environment: &BTreeMap<String, String>, queue_url: &str) -> anyhow::Result<Self> {
+        let variable = |name: &str| environment.get(name).with_context(|| format!("{name} is missing"));
+        let endpoint = variable(ENDPOINT)?;
+        let address = endpoint.strip_prefix("http://").and_then(|address| address.parse().ok());
+        let address = address.with_context(|| format!("{ENDPOINT} is not the address of engines"))?;
+        let access = AccessKey { id: variable(KEY_ID)?.clone(), secret: variable(SECRET_KEY)?.clone() };
+        let apart_queue_url = format!("http://{address}/{}", sqs::apart_queue_path());
+        Ok(Self { address, access, queue_url: queue_url.to_owned(), apart_queue_url, running: None })
     }
 
     /// The configuration for SDK clients in this process: endpoint, region and static credentials. Nothing is looked up in
@@ -102,12 +130,12 @@ impl Engines {
     pub fn environment(&self) -> Vec<(String, String)> {
         let endpoint = self.endpoint();
         [
-            ("AWS_ENDPOINT_URL_DYNAMODB", endpoint.as_str()),
+            (ENDPOINT, endpoint.as_str()),
             ("AWS_ENDPOINT_URL_SECRETS_MANAGER", endpoint.as_str()),
             ("AWS_ENDPOINT_URL_SQS", endpoint.as_str()),
             ("AWS_REGION", REGION),
-            ("AWS_ACCESS_KEY_ID", self.access.id.as_str()),
-            ("AWS_SECRET_ACCESS_KEY", self.access.secret.as_str()),
+            (KEY_ID, self.access.id.as_str()),
+            (SECRET_KEY, self.access.secret.as_str()),
         ]
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
         .to_vec()
@@ -124,11 +152,13 @@ impl Engines {
         &self.apart_queue_url
     }
 
-    /// Stops accepting requests, gives those in flight one second to finish and closes the files.
+    /// Stops accepting requests, gives those in flight one second to finish and closes the files. Engines of another
+    /// process go on.
     pub async fn shutdown(mut self) {
-        self.stop.send_replace(true);
-        if tokio::time::timeout(SHUTDOWN_GRACE, &mut self.server).await.is_err() {
-            self.server.abort();
+        let Some(running) = &mut self.running else { return };
+        running.stop.send_replace(true);
+        if tokio::time::timeout(SHUTDOWN_GRACE, &mut running.server).await.is_err() {
+            running.server.abort();
         }
     }
 
@@ -140,7 +170,9 @@ impl Engines {
 impl Drop for Engines {
     /// Lets another process, or the next start in this one, open the directory.
     fn drop(&mut self) {
-        self.secrets.close();
+        if let Some(running) = &self.running {
+            running.secrets.close();
+        }
     }
 }
 

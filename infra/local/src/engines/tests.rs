@@ -46,3 +46,29 @@ async fn the_environment_names_every_engine() {
         assert!(environment.contains(&(name.to_owned(), endpoint.clone())), "{name}");
     }
 }
+
+#[tokio::test]
+async fn engines_are_reached_from_elsewhere_and_outlive_those_who_do() {
+    let engines = Engines::start(None).await.unwrap();
+    let environment: BTreeMap<String, String> = engines.environment().into_iter().collect();
+    for end in ["dropped", "shut down"] {
+        let elsewhere = Engines::elsewhere(&environment, engines.queue_url()).unwrap();
+        assert_eq!(elsewhere.queue_url(), engines.queue_url());
+        let secrets = aws_sdk_secretsmanager::Client::new(&elsewhere.sdk_config());
+        secrets.create_secret().name(end).secret_string("kept").send().await.unwrap();
+        match end {
+            "dropped" => drop(elsewhere),
+            _ => elsewhere.shutdown().await,
+        }
+    }
+    let secrets = aws_sdk_secretsmanager::Client::new(&engines.sdk_config());
+    assert_eq!(secrets.list_secrets().send().await.unwrap().secret_list().len(), 2);
+
+    for missing in [ENDPOINT, KEY_ID, SECRET_KEY] {
+        let mut incomplete = environment.clone();
+        incomplete.remove(missing);
+        assert!(Engines::elsewhere(&incomplete, engines.queue_url()).is_err(), "{missing}");
+    }
+    let odd = BTreeMap::from([(ENDPOINT.to_owned(), "https://dynamodb.us-east-1.amazonaws.com".to_owned())]);
+    assert!(Engines::elsewhere(&odd, engines.queue_url()).is_err());
+}

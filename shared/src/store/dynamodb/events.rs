@@ -52,7 +52,7 @@ impl DynamoDbStore {
                     let old = old.map(model).transpose()?;
                     return Ok(Attempted::Refused(old.map(Box::new)));
                 }
-                Err((Transaction::Contended, _)) => {}
+                Err((Transaction::Contended, _)) => tokio::time::sleep(CONTENDED).await,
                 Err((Transaction::Failed(error), _)) => return Err(error),
             }
         }

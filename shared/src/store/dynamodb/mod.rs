@@ -30,6 +30,8 @@ use item::key;
 
 /// How often a transaction is tried when others are on the same items.
 const ROUNDS: u32 = 5;
+/// The pause between two tries.
+const CONTENDED: std::time::Duration = std::time::Duration::from_millis(20);
 
 type Item = HashMap<String, AttributeValue>;
 
@@ -153,7 +155,7 @@ impl DynamoDbStore {
     async fn transact_again(&self, writes: &[TransactWriteItem]) -> Result<(), Transaction> {
         for _ in 0..ROUNDS {
             match self.transact(writes.to_vec()).await {
-                Err(Transaction::Contended) => {}
+                Err(Transaction::Contended) => tokio::time::sleep(CONTENDED).await,
                 outcome => return outcome,
             }
         }

@@ -1,6 +1,7 @@
 //! The conditional updates of the refresh engine (REFRESH.md S1, S5): one call each, the old image instead of a second
 //! read when refused.
 
+use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::{ReturnValue, ReturnValuesOnConditionCheckFailure};
 
 use super::due::{due_pk, shard};
@@ -238,21 +239,27 @@ impl DynamoDbStore {
             .set_expression_attribute_values(Some(change.values.clone()))
             .return_values(ReturnValue::AllNew)
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
-        match update.send().await {
-            Ok(answer) => {
-                let item = answer.attributes.ok_or(StoreError::Corrupt)?;
-                Ok(Attempted::Applied(Box::new(model(item)?)))
-            }
-            Err(error) => match error.as_service_error() {
-                Some(aws_sdk_dynamodb::operation::update_item::UpdateItemError::ConditionalCheckFailedException(
-                    refused,
-                )) => {
-                    let old = refused.item().cloned().map(model).transpose()?;
-                    Ok(Attempted::Refused(old.map(Box::new)))
+        for round in 1.. {
+            let error = match update.clone().send().await {
+                Ok(answer) => {
+                    let item = answer.attributes.ok_or(StoreError::Corrupt)?;
+                    return Ok(Attempted::Applied(Box::new(model(item)?)));
                 }
-                _ => Err(unavailable(error)),
-            },
+                Err(error) => error,
+            };
+            match error.as_service_error() {
+                Some(UpdateItemError::ConditionalCheckFailedException(refused)) => {
+                    let old = refused.item().cloned().map(model).transpose()?;
+                    return Ok(Attempted::Refused(old.map(Box::new)));
+                }
+                // A transaction is on the item for some milliseconds; the SDK does not repeat this by itself.
+                Some(UpdateItemError::TransactionConflictException(_)) if round < ROUNDS => {
+                    tokio::time::sleep(CONTENDED).await;
+                }
+                _ => return Err(unavailable(error)),
+            }
         }
+        Err(StoreError::Unavailable)
     }
 }
 
