@@ -9,6 +9,8 @@ mod broken_store;
 mod broken_vault;
 #[path = "contract/forgetting.rs"]
 mod forgetting;
+#[path = "contract/reference.rs"]
+mod reference;
 #[path = "contract/store_flaws.rs"]
 mod store_flaws;
 
@@ -62,6 +64,13 @@ async fn the_store_keeps_its_contract() {
     assert_none(&store_contract::run(Arc::clone(&store)).await);
     // Again on the same table: no check minds what another run left.
     assert_none(&store_contract::run(store).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_store_does_what_the_model_of_the_refresh_assumes() {
+    let engines = Engines::start(None).await.unwrap();
+    let (store, _) = store(&engines).await.unwrap();
+    reference::check(&tokio::runtime::Handle::current(), &*store);
 }
 
 #[tokio::test(flavor = "multi_thread")]
