@@ -9,28 +9,34 @@
 //! due work has the credential, without faults; an attempt always goes forward or raises the fence, which is bounded, so
 //! no run is endless, and whatever holds where runs end is reached from everywhere.
 
+#[path = "model/actions.rs"]
+mod actions;
+#[path = "model/outside.rs"]
+mod outside;
+#[path = "model/properties.rs"]
+mod properties;
 #[path = "model/provider.rs"]
 mod provider;
 #[path = "model/record.rs"]
 mod record;
 #[path = "model/state.rs"]
 mod state;
+#[path = "model/steps.rs"]
+mod steps;
 #[path = "model/worker.rs"]
 mod worker;
+#[path = "model/writes.rs"]
+mod writes;
 
-use std::collections::BTreeMap;
-use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};
 
-use grantkeeper::refresh::steps::Heard;
-use grantkeeper::store::StatusChange;
-use grantkeeper::testing::{fixtures, reference};
-use stateright::{Checker, Model, Property};
-
-use provider::{MODES, Mode, OTHER};
-use record::{Record, Status, interned, now};
-use state::{HEALER, OTHER_POINTER, State, Version};
-use worker::{Pc, Worker};
+use properties::{
+    ADOPTED, COMMITTED, DOUBTED, ENDED, ENDED_LATE, EVENTS, G1, G1_TWICE, G2_NEWER, G2_RECORDED, G3_GRACE, G3_WINDOW,
+    G4, G4_ONCE, INDEX, JOURNALLED, RESCHEDULED, SENT_AGAIN, TRIED_BEFORE, UNTOUCHED,
+};
+use provider::{MODES, Mode};
+use stateright::{Checker, Expectation, Model};
 
 /// What is changed in the protocol to see that a property notices.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,29 +45,43 @@ enum Mutant {
     CommitIsUnconditional,
     /// A lease that is live does not keep anybody off.
     LeaseIsIgnored,
-    /// A token set is committed before it is in the vault.
-    CommitsFirst,
     /// What was received and not committed is dropped.
     NoJournal,
     /// What a dead worker staged is not looked for.
     NothingIsAdopted,
+    /// What a dead worker staged is adopted under another name, by which nobody finds it.
+    AdoptsUnderItsOwnName,
     /// A refused grant is believed at once.
     NothingIsDoubted,
-    /// An attempt whose answer was lost ends like any other.
-    IntentIsForgotten,
-    /// A request whose answer was lost is sent a third time.
+    /// A request whose answer was lost is sent as often as there is time.
     SendsOnAndOn,
     /// An older refresh token is presented without a note.
     TriedIsNotNoted,
+    /// An event is written after the update that it tells of.
+    EventsAreApart,
+    /// An attempt that brought nothing is not due again.
+    WorkIsForgotten,
 }
 
 /// What the owner does once, at any time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Owner {
+    /// And lifts it again.
     Suspends,
     Disconnects,
     /// Consents anew.
     Replaces,
+}
+
+/// What becomes of a request that its sender does not wait for any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Requests {
+    /// It was processed by then, or never will be.
+    DieWithTheirSender,
+    /// It may be processed at any time before the lease has lapsed.
+    OutliveTheirSender,
+    /// It may be processed at any time.
+    OutliveTheLease,
 }
 
 /// What is explored.
@@ -69,370 +89,66 @@ struct Protocol {
     mode: Mode,
     /// How many things go wrong in one run.
     faults: u8,
-    /// How often a lease ends while its holder lives.
+    /// How often a lease ends while its holder lives, which the function's timeout makes impossible.
     overlaps: u8,
     owner: Option<Owner>,
-    /// A request whose sender gave up may be processed even after the lease.
-    late_requests: bool,
+    /// How many more generations each worker is asked for.
+    rounds: u8,
+    requests: Requests,
+    /// A request whose answer was lost is sent once more, at once (row E).
+    sends_again: bool,
     mutant: Option<Mutant>,
     /// The states in which nothing can happen any more, and whether the connection is lost there.
     ends: Mutex<BTreeMap<u64, bool>>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-enum Action {
-    /// A worker goes on to its next await, or the provider with its request.
-    Step(usize),
-    /// A worker that waits has no time left.
-    GiveUp(usize),
-    /// Its update is made, and it does not hear of it.
-    AckLost(usize),
-    Crash(usize),
-    /// The request of a worker that dies, or does not wait any longer, is still on its way.
-    CrashSending(usize),
-    TimeOut(usize),
-    RequestLost(usize),
-    AnswerLost(usize),
-    /// The provider asks to come again later.
-    Later(usize),
-    /// The newest refresh token is not known yet to whichever server answers.
-    RefusedForNow(usize),
-    StrayProcessed(usize),
-    StrayDropped(usize),
-    /// The lease ends.
-    Lapse,
-    Suspend,
-    Lift,
-    Disconnect,
-    Replace,
-    /// The provider is told that the grant is over; and then that is noted.
-    Tell,
-    NoteEnd,
-    Heal,
-}
-
 impl Protocol {
     fn new(mode: Mode, faults: u8, overlaps: u8) -> Self {
-        let ends = Mutex::default();
-        Self { mode, faults, overlaps, owner: None, late_requests: false, mutant: None, ends }
+        Self {
+            mode,
+            faults,
+            overlaps,
+            owner: None,
+            rounds: 0,
+            requests: Requests::DieWithTheirSender,
+            sends_again: true,
+            mutant: None,
+            ends: Mutex::default(),
+        }
     }
 
     fn is_faultless(&self) -> bool {
         self.faults == 0 && self.overlaps == 0
     }
 
-    /// Whether there is work that the index leads to.
-    fn needs_healing(state: &State) -> bool {
-        let record = &state.record;
-        let interrupted = record.intent.is_some() || record.status == Status::Failing;
-        record.status.may_refresh() && record.due && interrupted
-    }
-
-    fn is_end(&self, state: &State) -> bool {
-        if !state.is_quiet() || state.workers[HEALER].is_alive() {
-            return false;
-        }
-        let mut actions = Vec::new();
-        self.actions(state, &mut actions);
-        actions.is_empty()
-    }
-
-    fn of_worker(&self, state: &State, w: usize, actions: &mut Vec<Action>) {
-        let worker = &state.workers[w];
-        let waits = worker.pc == Pc::Wait;
-        if worker.is_alive()
-            && !(waits && state.record.is_leased() && state.record.generation <= worker.base)
-        {
-            actions.push(Action::Step(w));
-        }
-        if waits {
-            actions.push(Action::GiveUp(w));
-        }
-        if state.faults == 0 || w == HEALER {
-            return;
-        }
-        if worker.is_under_way() {
-            actions.push(Action::Crash(w));
-        }
-        if worker.writes() {
-            actions.push(Action::AckLost(w));
-        }
-        match worker.pc {
-            Pc::Sent => {
-                actions.extend([
-                    Action::CrashSending(w),
-                    Action::TimeOut(w),
-                    Action::RequestLost(w),
-                    Action::Later(w),
-                ]);
-                if self.mode == Mode::Lenient && !worker.older {
-                    actions.push(Action::RefusedForNow(w));
-                }
-            }
-            Pc::Answered(_) => actions.push(Action::AnswerLost(w)),
-            _ => {}
-        }
-    }
-
-    /// What goes wrong for a worker.
-    fn fault(&self, state: &mut State, action: Action) {
-        state.faults -= 1;
-        match action {
-            Action::AckLost(w) => {
-                let worker = state.workers[w];
-                drop(self.write(state, &worker));
-            }
-            Action::Crash(w) | Action::CrashSending(w) => {
-                let worker = state.workers[w];
-                if matches!(action, Action::CrashSending(_)) {
-                    state.strays.push(worker.token);
-                }
-                // Between the provider's commit and the durable write.
-                state.window |= matches!(worker.pc, Pc::Answered(Some(_)) | Pc::Stage);
-                state.workers[w] = worker.crashed();
-            }
-            Action::TimeOut(w) => {
-                state.strays.push(state.workers[w].token);
-                state.workers[w] = self.hear(state.workers[w], Heard::Unknown);
-            }
-            Action::RequestLost(w) => state.workers[w] = self.hear(state.workers[w], Heard::Unknown),
-            Action::AnswerLost(w) => {
-                state.window |= matches!(state.workers[w].pc, Pc::Answered(Some(_)));
-                state.workers[w] = self.hear(state.workers[w], Heard::Unknown);
-            }
-            Action::Later(w) => state.workers[w] = self.hear(state.workers[w], Heard::Later),
-            Action::RefusedForNow(w) => state.workers[w].pc = Pc::Answered(None),
-            _ => {}
-        }
-        state.strays.sort_unstable();
-    }
-
-    /// Time goes by, longer than a lease.
-    fn wait(state: &mut State) {
-        if let Some(lease) = &mut state.record.lease {
-            lease.lapsed = true;
-        }
-        state.record.paused = false;
-        state.provider.wait();
-    }
-
-    /// A change of status by somebody who is no worker.
-    fn change(state: &mut State, change: &StatusChange) {
-        let base = state.record.credential();
-        let after = reference::change_status(&base, &base, change).expect("nothing came in between");
-        state.record = Record::from(&after);
-    }
-
-    fn suspend(state: &mut State) {
-        let base = state.record.credential();
-        let reason = match state.record.reason {
-            Some(before) => interned(&format!("suspended_by_owner:{before}")),
-            None => "suspended_by_owner",
-        };
-        let change = StatusChange {
-            status_reason: Some(reason.to_owned()),
-            suspended_from: Some(base.status),
-            fails: base.fails,
-            ..fixtures::status_change(Status::Suspended.into())
-        };
-        Self::change(state, &change);
-    }
-
-    fn lift(state: &mut State) {
-        let base = state.record.credential();
-        let status = base.suspended_from.unwrap_or(Status::Active.into());
-        let change = StatusChange {
-            status_reason: state.record.reason.and_then(|reason| Some(reason.split_once(':')?.1.to_owned())),
-            fails: base.fails,
-            next_due: Status::from(status).may_refresh().then(|| now().timestamp_millis()),
-            ..fixtures::status_change(status)
-        };
-        Self::change(state, &change);
-    }
-
-    /// Another grant takes the place of this one, and what leads to this one is handed over to be ended.
-    fn replace(state: &mut State) {
-        let record = state.record;
-        let old = [Some(record.cur), record.intent.map(|left| left.attempt)];
-        let old = old.into_iter().flatten().filter_map(|pointer| state.token(pointer));
-        let old = old.fold(0, |all, token| all | 1 << token);
-        state.revoked |= old;
-        state.provider.live |= 1 << OTHER;
-        let generation = record.generation + 1;
-        state.stage(Version { pointer: OTHER_POINTER, generation, token: OTHER });
-        state.committed |= 1 << OTHER;
-        state.record = Record {
-            grant: record.grant + 1,
-            generation,
-            attempt: OTHER_POINTER,
-            cur: OTHER_POINTER,
-            fence: record.fence + 1,
-            due: true,
-            ..Record::default()
-        };
-    }
-
-    /// `grants_of`: what leads to tokens of a grant that is over.
-    fn tell(state: &mut State) {
-        let record = state.record;
-        let journalled: Vec<u8> =
-            state.orphans(record.generation).iter().filter_map(|orphan| orphan.pointer.parse().ok()).collect();
-        let staged = record.intent.map(|left| left.attempt);
-        for pointer in journalled.into_iter().chain(staged).chain([record.cur]) {
-            state.revoked |= state.token(pointer).map_or(0, |token| 1 << token);
-        }
-        state.ending = true;
-    }
-}
-
-impl Model for Protocol {
-    type State = State;
-    type Action = Action;
-
-    fn init_states(&self) -> Vec<State> {
-        vec![State::first(self.mode, self.faults, self.overlaps, self.owner.is_some())]
-    }
-
-    fn actions(&self, state: &State, actions: &mut Vec<Action>) {
-        for w in 0..state.workers.len() {
-            self.of_worker(state, w, actions);
-        }
-        for stray in 0..state.strays.len() {
-            actions.extend([Action::StrayProcessed(stray), Action::StrayDropped(stray)]);
-        }
-        // A request takes no longer than a lease, except where that is what is looked at.
-        let time_may_pass = state.strays.is_empty() || self.late_requests;
-        if let Some(lease) = state.record.lease.filter(|lease| !lease.lapsed) {
-            let lives = state.workers.iter().any(|worker| worker::holds(worker, lease));
-            if time_may_pass && (!lives || state.overlaps > 0) {
-                actions.push(Action::Lapse);
-            }
-        }
-        if state.owner {
-            match self.owner {
-                Some(Owner::Suspends) if state.record.status.may_refresh() => actions.push(Action::Suspend),
-                Some(Owner::Disconnects) if state.record.status.may_refresh() => actions.push(Action::Disconnect),
-                Some(Owner::Replaces) if state.record.status.may_refresh() => actions.push(Action::Replace),
-                _ => {}
-            }
-        }
-        match state.record.status {
-            Status::Suspended => actions.push(Action::Lift),
-            Status::Revoking if state.ending => actions.push(Action::NoteEnd),
-            Status::Revoking if state.record.due && !state.record.is_leased() => actions.push(Action::Tell),
-            _ => {}
-        }
-        let nobody = state.is_quiet() && !state.workers[HEALER].is_alive();
-        if nobody && time_may_pass && Self::needs_healing(state) {
-            actions.push(Action::Heal);
-        }
-    }
-
-    fn next_state(&self, last: &State, action: Action) -> Option<State> {
-        if let Action::Step(w) = action {
-            return self.step(last, w);
-        }
-        let mut state = last.clone();
-        match action {
-            Action::GiveUp(w) => state.workers[w] = Worker { pc: Pc::Done, ..state.workers[w] },
-            Action::StrayProcessed(stray) => {
-                let token = state.strays.remove(stray);
-                state.window |= state.provider.present(token).is_some();
-            }
-            Action::StrayDropped(stray) => drop(state.strays.remove(stray)),
-            Action::Lapse => {
-                let lease = state.record.lease?;
-                if let Some(holder) = state.workers.iter_mut().find(|worker| worker::holds(worker, lease)) {
-                    holder.late = true;
-                    state.overlaps -= 1;
-                }
-                Self::wait(&mut state);
-            }
-            Action::Suspend => {
-                state.owner = false;
-                Self::suspend(&mut state);
-            }
-            Action::Disconnect => {
-                state.owner = false;
-                let next_due = Some(now().timestamp_millis());
-                let change = StatusChange { next_due, ..fixtures::status_change(Status::Revoking.into()) };
-                Self::change(&mut state, &change);
-            }
-            Action::Replace => {
-                state.owner = false;
-                Self::replace(&mut state);
-            }
-            Action::Lift => Self::lift(&mut state),
-            Action::Tell => Self::tell(&mut state),
-            Action::NoteEnd => {
-                state.ending = false;
-                let change = fixtures::status_change(Status::Revoked.into());
-                Self::change(&mut state, &change);
-            }
-            Action::Heal => {
-                Self::wait(&mut state);
-                let tries = state.workers[HEALER].tries;
-                state.workers[HEALER] = Worker { base: state.record.generation, tries, ..Worker::new() };
-            }
-            fault => self.fault(&mut state, fault),
-        }
-        Some(state)
-    }
-
-    fn properties(&self) -> Vec<Property<Self>> {
-        vec![
-            Property::always(G1, |model: &Self, state: &State| !model.is_faultless() || !state.broken.twice),
-            Property::always(G1_TWICE, |_: &Self, state: &State| !state.broken.pushed),
-            Property::always(G2_NEWER, |_: &Self, state: &State| !state.broken.overwritten),
-            Property::always(G2_RECORDED, |_: &Self, state: &State| state.unrecorded() == 0),
-            Property::always(G3_WINDOW, |model: &Self, state: &State| !state.is_lost() || state.window || !model.is_end(state)),
-            Property::always(G3_GRACE, |model: &Self, state: &State| {
-                let gives = matches!(model.mode, Mode::Static | Mode::Grace | Mode::Lenient);
-                !gives || !state.is_lost() || !model.is_end(state)
-            }),
-            Property::always(G4, |_: &Self, state: &State| !state.broken.too_old),
-            Property::always(ENDED, |model: &Self, state: &State| {
-                let all = state.received & !state.revoked == 0;
-                state.record.status != Status::Revoked || all || !model.is_end(state)
-            }),
-            Property::always(EVENTS, |_: &Self, state: &State| state.told.len() == usize::from(state.changes)),
-            Property::always(INDEX, |_: &Self, state: &State| {
-                let works = state.record.status.may_refresh() || state.record.status == Status::Revoking;
-                state.record.due || !works
-            }),
-            Property::always(ENDS, |model: &Self, state: &State| is_final(&state.record) || !model.is_end(state)),
-            Property::always(BOUNDED, |_: &Self, state: &State| state.record.fence < 12),
-            Property::always("the ends are counted", |model: &Self, state: &State| {
-                if model.is_end(state) {
-                    let mut ends = model.ends.lock().unwrap_or_else(PoisonError::into_inner);
-                    ends.insert(BuildHasherDefault::<DefaultHasher>::default().hash_one(state), state.is_lost());
-                }
-                true
-            }),
-        ]
-    }
-}
-
-const G1: &str = "G1: without faults there is one request for each generation";
-const G1_TWICE: &str = "G1: an attempt presents a refresh token at most twice";
-const G2_NEWER: &str = "G2: what is newer is not overwritten";
-const G2_RECORDED: &str = "G2: what was received is recorded";
-const G3_WINDOW: &str = "G3: a connection is lost only in the window";
-const G3_GRACE: &str = "G3: no connection is lost where the provider gives grace";
-const G4: &str = "G4: nothing older than the refresh token before is presented";
-const ENDED: &str = "a grant ends with all that was received for it";
-const EVENTS: &str = "each change of status is told once";
-const INDEX: &str = "what has work is in the index";
-const ENDS: &str = "every run comes to an end that is one";
-const BOUNDED: &str = "the number of attempts is bounded";
-
-/// Whether nothing is left to be done.
-fn is_final(record: &Record) -> bool {
-    match record.status {
-        Status::Active => record.intent.is_none() && record.lease.is_none() && !record.paused,
-        Status::Dead => record.lease.is_none(),
-        Status::Revoked => true,
-        Status::Failing | Status::Suspended | Status::Revoking => false,
+    /// What does not hold here, and why nothing can be done about it; or what is known to be missing.
+    fn excused(&self) -> BTreeSet<&'static str> {
+        let (family, lenient) = (self.mode == Mode::Family, self.mode == Mode::Lenient);
+        let (overlap, fault) = (self.overlaps > 0, self.faults > 0);
+        let rotates = self.mode != Mode::Static;
+        let excuses = [
+            // Two holders at once present the same refresh token, and nothing in the store can take that back.
+            (overlap && family, G3_WINDOW),
+            // The request whose answer did not come in time is processed after the one that was sent in its place, or
+            // that of a dead worker after that of the next one: to the provider it is a reuse.
+            (fault && family && self.requests != Requests::DieWithTheirSender, G3_WINDOW),
+            // Two things at once: a worker that was overtaken stages what it received, and dies before its commit is
+            // refused. The intent names the other attempt, so nobody finds it.
+            (overlap && fault && rotates, G2_RECORDED),
+            (overlap && fault && rotates && self.mode != Mode::Grace, G3_WINDOW),
+            // The end of a grant waits for the lease; a holder that outlives it journals when nobody looks any more.
+            (overlap && rotates && self.owner == Some(Owner::Disconnects), ENDED),
+            // Another grant took the place of this one while a refresh was under way, and the worker dies before it has
+            // handed over what it received: a grant that nobody uses is not ended at the provider.
+            (fault && rotates && self.owner == Some(Owner::Replaces), G2_RECORDED),
+            // A holder that outlives its lease sends what it noted before.
+            (overlap && fault && lenient, G4),
+            // Known, to be mended: when there is no time left to try the refresh token before, consent is asked for,
+            // although the next attempt could try it.
+            ((overlap && fault || self.faults > 1) && lenient, G3_WINDOW),
+            ((overlap && fault || self.faults > 1) && lenient, G3_GRACE),
+        ];
+        excuses.into_iter().filter(|(applies, _)| *applies).map(|(_, name)| name).collect()
     }
 }
 
@@ -441,32 +157,146 @@ struct Explored {
     states: usize,
     ends: usize,
     lost: usize,
-    /// Each property that does not hold, with the shortest way there.
+    /// Each promise that does not hold, with the shortest way there.
     broken: BTreeMap<&'static str, String>,
+    /// What was reached.
+    reached: BTreeSet<&'static str>,
 }
 
 fn explore(protocol: Protocol) -> Explored {
     let checker = protocol.checker().spawn_bfs().join();
-    let broken = checker.discoveries().into_iter().map(|(name, path)| {
-        let actions: Vec<_> = path.clone().into_actions();
-        (name, format!("{actions:?}\n{:#?}", path.last_state()))
-    });
-    let broken = broken.collect();
-    let ends = checker.model().ends.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    let expectations: BTreeMap<_, _> =
+        checker.model().properties().into_iter().map(|property| (property.name, property.expectation)).collect();
+    let (mut broken, mut reached) = (BTreeMap::new(), BTreeSet::new());
+    for (name, path) in checker.discoveries() {
+        match expectations.get(name) {
+            Some(Expectation::Sometimes) => drop(reached.insert(name)),
+            _ => {
+                let end = format!("{:#?}", path.last_state());
+                broken.insert(name, format!("{:?}\n{end}", path.into_actions()));
+            }
+        }
+    }
+    let ends = checker.model().ends.lock().unwrap_or_else(PoisonError::into_inner);
     let lost = ends.values().filter(|lost| **lost).count();
-    Explored { states: checker.unique_state_count(), ends: ends.len(), lost, broken }
+    Explored { states: checker.unique_state_count(), ends: ends.len(), lost, broken, reached }
 }
 
+/// Explores, and says where what was found is not what is promised.
+fn hold(protocol: Protocol, reached: &mut BTreeSet<&'static str>) -> Explored {
+    let Protocol { mode, faults, overlaps, owner, rounds, requests, .. } = protocol;
+    let case = format!("{mode:?}, faults {faults}, overlaps {overlaps}, {owner:?}, rounds {rounds}, {requests:?}");
+    let excused = protocol.excused();
+    let explored = explore(protocol);
+    eprintln!("{case}: {} of {} ends lost, {} states", explored.lost, explored.ends, explored.states);
+    let found: BTreeSet<_> = explored.broken.keys().copied().collect();
+    for name in found.difference(&excused) {
+        eprintln!("{name}: {}", explored.broken[name]);
+    }
+    assert_eq!(found, excused, "{case}");
+    reached.extend(&explored.reached);
+    explored
+}
+
+/// The table of REFRESH.md b.0: how many of the ends of all runs are lost connections.
+///
+/// The numbers are not those of the page, whose model had fewer steps and faults; what is nought there is nought here.
+/// Two rows are better than there: where a lease may end early and something else goes wrong, the page's model lost
+/// connections in the same cases, and a provider with a grace of seconds is repaired by the request that is sent again.
 #[test]
-fn table() {
+fn what_is_lost_is_what_nobody_can_save() {
+    let mut reached = BTreeSet::new();
     for overlaps in [0, 1] {
         for faults in [0, 1] {
             for mode in MODES {
-                let t = std::time::Instant::now();
-                let e = explore(Protocol::new(mode, faults, overlaps));
-                eprintln!("{mode:?} overlaps {overlaps} faults {faults}: {}/{} of {} states {:?}", e.lost, e.ends, e.states, t.elapsed());
-                for (name, trace) in e.broken { eprintln!("   BROKEN {name}: {}", trace.lines().next().unwrap()); }
+                let explored = hold(Protocol::new(mode, faults, overlaps), &mut reached);
+                let may_lose = match mode {
+                    Mode::Static | Mode::Grace => false,
+                    Mode::Lenient => faults + overlaps > 1,
+                    Mode::ShortGrace | Mode::Strict => faults > 0,
+                    Mode::Family => faults + overlaps > 0,
+                };
+                assert_eq!(explored.lost > 0, may_lose, "{mode:?}, faults {faults}, overlaps {overlaps}");
             }
         }
+    }
+}
+
+/// What row E is for, and what it costs.
+#[test]
+fn the_second_request_saves_what_a_short_grace_can_save() {
+    let lost = |mode, requests, sends_again| {
+        let explored = explore(Protocol { requests, sends_again, ..Protocol::new(mode, 1, 0) });
+        let at = if sends_again { "is sent again" } else { "is left to the next worker" };
+        eprintln!("{mode:?}, {requests:?}, a lost request {at}: {} of {} ends lost", explored.lost, explored.ends);
+        explored.lost
+    };
+    for requests in [Requests::DieWithTheirSender, Requests::OutliveTheirSender] {
+        for mode in [Mode::Static, Mode::Grace, Mode::Lenient] {
+            assert_eq!((lost(mode, requests, true), lost(mode, requests, false)), (0, 0));
+        }
+        assert!(lost(Mode::ShortGrace, requests, true) < lost(Mode::ShortGrace, requests, false));
+        // Where there is no grace it saves nothing.
+        assert!(lost(Mode::Strict, requests, true) >= lost(Mode::Strict, requests, false));
+    }
+    let family =
+        |requests, sends_again| explore(Protocol { requests, sends_again, ..Protocol::new(Mode::Family, 1, 0) }).broken;
+    assert!(family(Requests::DieWithTheirSender, true).is_empty());
+    assert!(family(Requests::OutliveTheirSender, false).is_empty());
+    // It overtakes the first request, which is a reuse then.
+    assert!(family(Requests::OutliveTheirSender, true).contains_key(G3_WINDOW));
+}
+
+#[test]
+fn every_promise_holds_but_where_none_can_be_made() {
+    let mut reached = BTreeSet::new();
+    for mode in MODES {
+        hold(Protocol::new(mode, 2, 0), &mut reached);
+        for requests in [Requests::OutliveTheirSender, Requests::OutliveTheLease] {
+            hold(Protocol { requests, ..Protocol::new(mode, 1, 0) }, &mut reached);
+        }
+        for faults in [0, 1] {
+            hold(Protocol { rounds: 1, ..Protocol::new(mode, faults, 0) }, &mut reached);
+        }
+    }
+    assert_eq!(reached, [COMMITTED, ADOPTED, SENT_AGAIN, TRIED_BEFORE, DOUBTED, UNTOUCHED].into());
+}
+
+#[test]
+fn every_promise_holds_whatever_the_owner_does() {
+    let mut reached = BTreeSet::new();
+    for mode in MODES {
+        for owner in [Owner::Suspends, Owner::Disconnects, Owner::Replaces] {
+            for (faults, overlaps) in [(0, 0), (1, 0), (0, 1)] {
+                hold(Protocol { owner: Some(owner), ..Protocol::new(mode, faults, overlaps) }, &mut reached);
+            }
+        }
+    }
+    assert!(reached.is_superset(&[JOURNALLED, RESCHEDULED, ENDED_LATE, DOUBTED].into()), "{reached:?}");
+}
+
+/// A property that no change of the protocol breaks would prove nothing.
+#[test]
+fn every_mutant_is_noticed() {
+    let mutants = [
+        (Mutant::CommitIsUnconditional, Protocol::new(Mode::Grace, 0, 1), G2_NEWER),
+        (Mutant::LeaseIsIgnored, Protocol::new(Mode::Strict, 0, 0), G1),
+        (Mutant::NoJournal, Protocol::new(Mode::Strict, 0, 1), G2_RECORDED),
+        (Mutant::NothingIsAdopted, Protocol::new(Mode::Strict, 1, 0), G3_WINDOW),
+        (Mutant::AdoptsUnderItsOwnName, Protocol::new(Mode::Strict, 2, 0), G2_RECORDED),
+        (Mutant::NothingIsDoubted, Protocol::new(Mode::Strict, 0, 1), G3_WINDOW),
+        (Mutant::SendsOnAndOn, Protocol::new(Mode::Family, 2, 0), G1_TWICE),
+        (Mutant::TriedIsNotNoted, Protocol::new(Mode::Lenient, 3, 0), G4_ONCE),
+        (Mutant::EventsAreApart, Protocol::new(Mode::Static, 2, 0), EVENTS),
+        (Mutant::WorkIsForgotten, Protocol::new(Mode::Static, 1, 0), INDEX),
+    ];
+    for (mutant, protocol, promise) in mutants {
+        let Protocol { mode, faults, overlaps, .. } = protocol;
+        let sound = explore(Protocol::new(mode, faults, overlaps));
+        assert!(!sound.broken.contains_key(promise), "{promise} does not hold without {mutant:?} either");
+        let broken = explore(Protocol { mutant: Some(mutant), ..protocol }).broken;
+        let names: Vec<_> = broken.keys().collect();
+        assert!(broken.contains_key(promise), "{mutant:?} is not noticed: {names:?}");
+        eprintln!("{mutant:?}: {names:?}");
     }
 }

@@ -168,14 +168,14 @@ async fn follow(store: &dyn Store, updates: &[Update], counts: &Counts) -> Resul
     }
     let (project, id) = (&expected.credential.project, &expected.credential.id);
     for generation in 0..=expected.credential.generation {
-            let journal = store.list_orphans(project, id, generation).await.expect("the journal is read");
-            let fences = |orphans: &[Orphan]| orphans.iter().map(|orphan| orphan.fence).collect::<Vec<_>>();
-            let pure = reference::list_orphans(&expected.journal, generation);
-            prop_assert_eq!(fences(&journal), fences(&pure), "the order of the journal");
-            prop_assert!(journal.iter().all(|orphan| pure.contains(orphan)), "the journal");
-        }
-        let outbox = store.list_events(project, id).await.expect("the outbox is read");
-        prop_assert_eq!(&outbox, &expected.outbox, "the outbox");
+        let journal = store.list_orphans(project, id, generation).await.expect("the journal is read");
+        let fences = |orphans: &[Orphan]| orphans.iter().map(|orphan| orphan.fence).collect::<Vec<_>>();
+        let pure = reference::list_orphans(&expected.journal, generation);
+        prop_assert_eq!(fences(&journal), fences(&pure), "the order of the journal");
+        prop_assert!(journal.iter().all(|orphan| pure.contains(orphan)), "the journal");
+    }
+    let outbox = store.list_events(project, id).await.expect("the outbox is read");
+    prop_assert_eq!(&outbox, &expected.outbox, "the outbox");
     Ok(())
 }
 
@@ -267,10 +267,11 @@ async fn step(
             (attempted(&pure), pure, None)
         }
         Kind::ChangeStatus => {
-            let base = expected.pick(update.fence, Credential::clone, Credential {
-                owner: "nobody".to_owned(),
-                ..stored.clone()
-            });
+            let base = expected.pick(
+                update.fence,
+                Credential::clone,
+                Credential { owner: "nobody".to_owned(), ..stored.clone() },
+            );
             let change = StatusChange {
                 status_reason: update.tells.then(|| "suspended_by_owner".to_owned()),
                 suspended_from: update.tells.then_some(stored.status),

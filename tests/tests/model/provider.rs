@@ -17,8 +17,7 @@ pub enum Mode {
     Lenient,
 }
 
-pub const MODES: [Mode; 6] =
-    [Mode::Static, Mode::Grace, Mode::ShortGrace, Mode::Strict, Mode::Family, Mode::Lenient];
+pub const MODES: [Mode; 6] = [Mode::Static, Mode::Grace, Mode::ShortGrace, Mode::Strict, Mode::Family, Mode::Lenient];
 
 /// The refresh token that the record has at the beginning, and the one before it.
 pub const FIRST: u8 = 1;

@@ -46,7 +46,7 @@ pub struct Broken {
     pub pushed: bool,
     /// More than one request was made for a generation.
     pub twice: bool,
-    /// An older refresh token was presented a second time after a crash.
+    /// The refresh token before was presented again for the same generation.
     pub retried: bool,
 }
 
@@ -75,8 +75,9 @@ pub struct State {
     pub revoked: u32,
     /// The provider rotated, and the answer was lost or its receiver died before it was durable.
     pub window: bool,
-    /// How many requests were made for each generation.
+    /// How many requests were made for each generation, and how many of them with the refresh token before.
     pub calls: [u8; 3],
+    pub older: [u8; 3],
     /// Events in the outbox, by generation and fence.
     pub told: Vec<(u8, u8)>,
     /// Changes of status that were made by attempts.
@@ -114,6 +115,7 @@ impl State {
             revoked: 0,
             window: false,
             calls: [0; 3],
+            older: [0; 3],
             told: Vec::new(),
             changes: 0,
             broken: Broken::default(),
@@ -202,9 +204,13 @@ impl State {
             let tokens = [Some(self.record.cur), self.record.prev].map(|at| at.and_then(|at| self.token(at)));
             self.broken.too_old |= !tokens.contains(&Some(token));
         }
-        let calls = &mut self.calls[usize::from((held.generation - FIRST_GENERATION).min(2))];
-        *calls += 1;
-        self.broken.twice |= *calls > 1;
+        let generation = usize::from((held.generation - FIRST_GENERATION).min(2));
+        self.calls[generation] += 1;
+        self.broken.twice |= self.calls[generation] > 1;
+        if self.token(held.cur) != Some(token) {
+            self.older[generation] += 1;
+            self.broken.retried |= self.older[generation] > 1;
+        }
     }
 
     pub fn is_quiet(&self) -> bool {
@@ -216,7 +222,8 @@ impl State {
         let token = |pointer| self.token(pointer).map_or(0, |token| 1 << token);
         let journalled = self.journal.iter().fold(0, |all, entry| all | token(entry.pointer));
         let staged = self.record.intent.map_or(0, |left| token(left.attempt));
-        let carried = self.workers.iter().filter(|worker| worker.is_alive()).fold(0, |all, worker| all | 1 << worker.token);
+        let carried =
+            self.workers.iter().filter(|worker| worker.is_alive()).fold(0, |all, worker| all | 1 << worker.token);
         self.received & !(self.committed | self.revoked | journalled | staged | carried)
     }
 
