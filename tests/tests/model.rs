@@ -200,9 +200,9 @@ fn hold(protocol: Protocol, reached: &mut BTreeSet<&'static str>) -> Explored {
 
 /// The table of REFRESH.md b.0: how many of the ends of all runs are lost connections.
 ///
-/// The numbers are not those of the page, whose model had fewer steps and faults; what is nought there is nought here.
-/// Two rows are better than there: where a lease may end early and something else goes wrong, the page's model lost
-/// connections in the same cases, and a provider with a grace of seconds is repaired by the request that is sent again.
+/// The numbers are not those of the page: here each await is a step of its own, more things go wrong, and an end is told
+/// from another by all that is known there. What is nought on the page is nought here, and what is not is not. The rows
+/// of `ShortGrace` and `Lenient` are not on the page.
 #[test]
 fn what_is_lost_is_what_nobody_can_save() {
     let mut reached = BTreeSet::new();
@@ -259,7 +259,8 @@ fn every_promise_holds_but_where_none_can_be_made() {
             hold(Protocol { rounds: 1, ..Protocol::new(mode, faults, 0) }, &mut reached);
         }
     }
-    assert_eq!(reached, [COMMITTED, ADOPTED, SENT_AGAIN, TRIED_BEFORE, DOUBTED, UNTOUCHED].into());
+    let wanted = [COMMITTED, ADOPTED, SENT_AGAIN, TRIED_BEFORE, DOUBTED, UNTOUCHED].into();
+    assert!(reached.is_superset(&wanted), "{reached:?}");
 }
 
 #[test]
@@ -293,7 +294,8 @@ fn every_mutant_is_noticed() {
     for (mutant, protocol, promise) in mutants {
         let Protocol { mode, faults, overlaps, .. } = protocol;
         let sound = explore(Protocol::new(mode, faults, overlaps));
-        assert!(!sound.broken.contains_key(promise), "{promise} does not hold without {mutant:?} either");
+        let trace = sound.broken.get(promise);
+        assert_eq!(trace, None, "{promise} does not hold without {mutant:?} either");
         let broken = explore(Protocol { mutant: Some(mutant), ..protocol }).broken;
         let names: Vec<_> = broken.keys().collect();
         assert!(broken.contains_key(promise), "{mutant:?} is not noticed: {names:?}");

@@ -10,7 +10,7 @@ use crate::model::event::Event;
 use crate::store::{AcquireRefresh, CommitRefresh, NoteAttempt, Orphan, ReleaseRefresh, StatusChange};
 
 /// The item after an update, or the one that refused it.
-pub type Updated = Result<Credential, Credential>;
+pub type Updated = Result<Credential, Box<Credential>>;
 
 /// [`crate::store::Store::acquire_refresh`].
 ///
@@ -42,7 +42,7 @@ pub fn acquire(stored: &Credential, acquire: &AcquireRefresh) -> Updated {
     let ours = refreshable(stored)
         && stored.lease.as_ref().is_some_and(|lease| lease.owner == acquire.owner)
         && left == Some(&acquire.attempt);
-    if ours { Ok(stored.clone()) } else { Err(stored.clone()) }
+    if ours { Ok(stored.clone()) } else { refused(stored) }
 }
 
 /// [`crate::store::Store::commit_refresh`].
@@ -52,7 +52,7 @@ pub fn acquire(stored: &Credential, acquire: &AcquireRefresh) -> Updated {
 pub fn commit(stored: &Credential, commit: &CommitRefresh) -> Updated {
     if !holds(stored, commit.fence, &commit.attempt) || stored.generation != commit.base_generation {
         // A repetition meets its own commit.
-        return if stored.attempt == commit.attempt { Ok(stored.clone()) } else { Err(stored.clone()) };
+        return if stored.attempt == commit.attempt { Ok(stored.clone()) } else { refused(stored) };
     }
     let aside = commit.status == CredentialStatus::Suspended;
     Ok(Credential {
@@ -85,7 +85,7 @@ pub fn commit(stored: &Credential, commit: &CommitRefresh) -> Updated {
 /// The item that stood against it.
 pub fn release(stored: &Credential, release: &ReleaseRefresh) -> Updated {
     if !holds(stored, release.fence, &release.attempt) {
-        return Err(stored.clone());
+        return refused(stored);
     }
     let intent = stored.intent.clone().zip(release.keep_intent);
     Ok(Credential {
@@ -111,7 +111,7 @@ pub fn note_attempt(stored: &Credential, note: &NoteAttempt) -> Updated {
             let intent = Intent { outcome: note.outcome, tried, ..intent.clone() };
             Ok(Credential { intent: Some(intent), ..stored.clone() })
         }
-        _ => Err(stored.clone()),
+        _ => refused(stored),
     }
 }
 
@@ -123,7 +123,7 @@ pub fn reschedule(stored: &Credential, base: &Credential, next_due: Option<i64>)
     let owner = |of: &Credential| of.lease.as_ref().map(|lease| lease.owner.clone());
     let still = stored.generation == base.generation && stored.fence == base.fence && stored.status == base.status;
     if !still || owner(stored) != owner(base) {
-        return Err(stored.clone());
+        return refused(stored);
     }
     Ok(Credential { due_at: next_due, ..stored.clone() })
 }
@@ -150,14 +150,13 @@ pub fn change_status(stored: &Credential, base: &Credential, change: &StatusChan
     }
     // A repetition meets its own result.
     let repeated = Credential { due_at: stored.due_at, ..changed } == *stored && stored.owner == base.owner;
-    if repeated { Ok(stored.clone()) } else { Err(stored.clone()) }
+    if repeated { Ok(stored.clone()) } else { refused(stored) }
 }
 
 /// [`crate::store::Store::keep_orphan`]: a repetition changes nothing.
 pub fn keep_orphan(journal: &mut Vec<Orphan>, orphan: &Orphan) {
-    let same = |kept: &Orphan| {
-        (kept.base_gen, kept.fence, &kept.attempt) == (orphan.base_gen, orphan.fence, &orphan.attempt)
-    };
+    let same =
+        |kept: &Orphan| (kept.base_gen, kept.fence, &kept.attempt) == (orphan.base_gen, orphan.fence, &orphan.attempt);
     journal.retain(|kept| !same(kept));
     journal.push(orphan.clone());
 }
@@ -176,6 +175,10 @@ pub fn tell(outbox: &mut Vec<Event>, event: Option<&Event>) {
         outbox.push(event.clone());
         outbox.sort_by(|a, b| a.id.cmp(&b.id));
     }
+}
+
+fn refused(stored: &Credential) -> Updated {
+    Err(Box::new(stored.clone()))
 }
 
 /// Whether a status lets a refresh be begun or ended with a result.

@@ -306,6 +306,6 @@ async fn step(
 fn attempted(pure: &Updated) -> Attempted {
     match pure {
         Ok(after) => Attempted::Applied(Box::new(after.clone())),
-        Err(old) => Attempted::Refused(Some(Box::new(old.clone()))),
+        Err(old) => Attempted::Refused(Some(old.clone())),
     }
 }

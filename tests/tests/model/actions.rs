@@ -61,7 +61,8 @@ impl Protocol {
         }
         let mut actions = Vec::new();
         self.actions(state, &mut actions);
-        actions.is_empty()
+        // The owner may act, and need not.
+        actions.iter().all(|action| matches!(action, Action::Suspend | Action::Disconnect | Action::Replace))
     }
 
     fn of_worker(&self, state: &State, w: usize, actions: &mut Vec<Action>) {
@@ -133,7 +134,11 @@ impl Protocol {
                 state.window |= matches!(state.workers[w].pc, Pc::Answered(Some(_)));
                 state.workers[w] = self.hear(state.workers[w], Heard::Unknown);
             }
-            Action::Later(w) => state.workers[w] = self.hear(state.workers[w], Heard::Later),
+            Action::Later(w) => {
+                let worker = state.workers[w];
+                state.unused(&worker);
+                state.workers[w] = self.hear(state.workers[w], Heard::Later);
+            }
             Action::Slow(w) => state.workers[w].late = true,
             Action::RefusedForNow(w) => state.workers[w].pc = Pc::Answered(None),
             _ => {}

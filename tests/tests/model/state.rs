@@ -180,7 +180,7 @@ impl State {
                 }
                 Ok(())
             }
-            Err(other) => Err(Record::from(&other)),
+            Err(other) => Err(Record::from(&*other)),
         }
     }
 
@@ -210,6 +210,13 @@ impl State {
         if self.token(held.cur) != Some(token) {
             self.older[generation] += 1;
             self.broken.retried |= self.older[generation] > 1;
+        }
+    }
+
+    /// Notes that the provider did not look at what a worker presented.
+    pub fn unused(&mut self, worker: &Worker) {
+        if worker.older {
+            self.older[usize::from((worker.held.generation - FIRST_GENERATION).min(2))] -= 1;
         }
     }
 

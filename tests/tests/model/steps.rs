@@ -90,6 +90,11 @@ impl Protocol {
     /// The loop of `refresh_alone`, and the beginning of `attempt`.
     fn read(&self, state: &State, mut worker: Worker, w: usize) -> Worker {
         worker.seen = state.record;
+        if self.mutant == Some(Mutant::LeaseIsIgnored)
+            && let Some(lease) = &mut worker.seen.lease
+        {
+            lease.lapsed = true;
+        }
         if worker.seen.generation > worker.base {
             return worker.over(Pc::Done);
         }
