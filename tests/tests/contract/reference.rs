@@ -1,6 +1,13 @@
 //! Random sequences of the updates of a refresh, on the store and on the pure functions that say what they mean: each
 //! outcome, and the item, the journal and the outbox after it, are the same.
 
+#![expect(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a comparison that cannot go on ends its test"
+)]
+
 use std::cell::Cell;
 
 use chrono::Duration;
