@@ -14,6 +14,8 @@ mod forgetting;
 #[cfg(test)]
 #[path = "contract/moved_items.rs"]
 mod moved_items;
+#[path = "contract/reference.rs"]
+mod reference;
 #[cfg(test)]
 #[path = "contract/sealing.rs"]
 mod sealing;
@@ -84,6 +86,13 @@ async fn the_store_keeps_its_contract() {
     assert_none(&store_contract::run(Arc::clone(&store)).await);
     // Again on the same table: no check minds what another run left.
     assert_none(&store_contract::run(store).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_store_does_what_the_model_of_the_refresh_assumes() {
+    let engines = Engines::start(None).await.unwrap();
+    let (store, _) = store(&engines).await.unwrap();
+    reference::check(&tokio::runtime::Handle::current(), &*store);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -3,9 +3,9 @@
 use chrono::Duration;
 
 use super::ask::Answer;
-use super::attempt::CLIENT_REJECTED;
+use super::attempt::{CLIENT_REJECTED, Renewal};
 use super::plan::next_due;
-use super::send::Trial;
+use super::send::{AGAIN_NEEDS, Trial};
 use super::steps::{IN_DOUBT, Late, Next, Refused, Verdict, after_answer, after_refusal, examine};
 use super::{Engine, LEASE_SECONDS, Step, WRITE_WITHIN, jitter, persist, persist_for, suspended};
 use crate::error::{Error, Result};
@@ -17,7 +17,7 @@ use crate::protocol::scope;
 use crate::protocol::token::TokenAnswer;
 use crate::store::{AcquireRefresh, Attempted, CommitRefresh, NoteAttempt, Orphan, ReleaseRefresh};
 use crate::telemetry;
-use crate::vault::Prefetched;
+use crate::vault::{Prefetched, VaultError};
 
 /// The first backoff; it doubles with each failure in a row up to [`MAX_BACKOFF`].
 const FIRST_BACKOFF: Duration = Duration::seconds(5);
@@ -229,11 +229,13 @@ impl Engine {
         let refused = Refused {
             in_doubt: trial.in_doubt(),
             has_orphan: received.is_some(),
-            has_previous: previous.is_some(),
+            // One that cannot be read now may be read by the next attempt.
+            has_previous: !matches!(previous, Ok(None)),
+            may_send: self.time_to_send(trial) >= AGAIN_NEEDS && previous.is_ok(),
             lease: Duration::seconds(LEASE_SECONDS),
         };
         let held = &trial.held;
-        match (examine(held, &stored, refused), received, previous) {
+        match (examine(held, &stored, refused), received, previous.unwrap_or_default()) {
             (Verdict::Adopt, Some(received), _) => {
                 self.adopt_held(trial.client, held, &trial.acquire, received).await.map(Examined::Over)
             }
@@ -263,19 +265,26 @@ impl Engine {
     }
 
     /// The refresh token before the one that was refused, where presenting it costs nothing. Never an older one.
-    async fn previous(&self, trial: &Trial<'_>) -> Option<Previous> {
+    ///
+    /// # Errors
+    /// When there may be one, and the vault does not answer.
+    async fn previous(&self, trial: &Trial<'_>) -> Result<Option<Previous>> {
         let Trial { client, held, acquire, obtained, .. } = trial;
         let harmless = client.settings.refresh.reuse_penalty == Some(ReusePenalty::None);
         let alive = held.prev_until.is_some_and(|until| self.clock.now().timestamp_millis() < until);
-        let time = self.time_to_send(trial) >= super::send::AGAIN_NEEDS;
-        let pointer =
-            held.prev.as_deref().filter(|_| harmless && alive && time && obtained.renewal.is_spent_by_use())?;
-        let document = self.vault.open(&held.place(held.generation - 1), pointer, Prefetched::Nothing).await.ok()?;
-        let tokens = TokenSet::from_document(&document)?;
-        let renewal = super::attempt::Renewal::of(held, &tokens).ok()?;
-        let fingerprint = self.fingerprint(&renewal).await.ok()?;
+        let may_be_tried = harmless && alive && obtained.renewal.is_spent_by_use();
+        let Some(pointer) = held.prev.as_deref().filter(|_| may_be_tried) else { return Ok(None) };
+        let place = held.place(held.generation.saturating_sub(1));
+        let document = match self.vault.open(&place, pointer, Prefetched::Nothing).await {
+            Ok(document) => document,
+            Err(VaultError::Unavailable) => return Err(VaultError::Unavailable.into()),
+            Err(_) => return Ok(None),
+        };
+        let Some(tokens) = TokenSet::from_document(&document) else { return Ok(None) };
+        let Ok(renewal) = Renewal::of(held, &tokens) else { return Ok(None) };
+        let fingerprint = self.fingerprint(&renewal).await?;
         let known = fingerprint == acquire.rt_fp || acquire.tried.contains(&fingerprint);
-        (!known).then_some(Previous { tokens, renewal, fingerprint })
+        Ok((!known).then_some(Previous { tokens, renewal, fingerprint }))
     }
 
     /// S6.2: noted first, so that it is presented once at most, whoever comes after a crash.
@@ -343,7 +352,7 @@ enum Examined {
 /// The refresh token before the current one, with the token set that it came in.
 struct Previous {
     tokens: TokenSet,
-    renewal: super::attempt::Renewal,
+    renewal: Renewal,
     fingerprint: String,
 }
 

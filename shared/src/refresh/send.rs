@@ -9,9 +9,9 @@ use super::ask::{Answer, Asked};
 use super::attempt::{Obtained, Renewal};
 use super::steps::{Heard, Next, Standing, after_answer};
 use crate::error::Result;
-use crate::model::client::{Client, GrantType};
+use crate::model::client::{Client, GrantType, ReusePenalty};
 use crate::model::credential::{Credential, Outcome};
-use crate::protocol::exchange::Exchange;
+use crate::protocol::exchange::{Exchange, NoAnswer};
 use crate::store::{AcquireRefresh, NoteAttempt};
 
 /// What must be left of lease and invocation after an answer, for the commit.
@@ -48,7 +48,20 @@ impl Trial<'_> {
             spent_by_use: self.obtained.renewal.is_spent_by_use(),
             sent_again: self.sent_again,
             may_send: left >= AGAIN_NEEDS,
+            overlaps: self.timed_out() && self.revokes_on_reuse(),
         }
+    }
+
+    /// Whether nobody waited for the end of the last request: then it may still be under way.
+    fn timed_out(&self) -> bool {
+        self.exchanges.last().is_some_and(|exchange| exchange.failure == Some(NoAnswer::Timeout))
+    }
+
+    /// Whether a refresh token that is seen twice costs the grant, and at once: where nothing is known, that is assumed.
+    fn revokes_on_reuse(&self) -> bool {
+        let facts = &self.client.settings.refresh;
+        facts.reuse_penalty.unwrap_or(ReusePenalty::Family) == ReusePenalty::Family
+            && facts.grace_seconds.unwrap_or_default() == 0
     }
 
     /// Whether a request on this generation may have been processed unseen.

@@ -54,6 +54,9 @@ pub struct Standing {
     pub sent_again: bool,
     /// There is time for another request and the commit.
     pub may_send: bool,
+    /// The request whose answer did not come may still be under way, and the provider revokes the grant when it sees a
+    /// refresh token twice: sent again at once, the two could meet there.
+    pub overlaps: bool,
 }
 
 /// What an answer leads to.
@@ -98,9 +101,10 @@ pub struct Refused {
     pub in_doubt: bool,
     /// Tokens that were received for this generation are in the journal.
     pub has_orphan: bool,
-    /// The provider does not punish the use of an older refresh token, there is one, it was not tried yet, and there is
-    /// time.
+    /// The provider does not punish the use of an older refresh token, there is one, and it was not tried yet.
     pub has_previous: bool,
+    /// There is time to try it.
+    pub may_send: bool,
     /// How long a lease lasts.
     pub lease: Duration,
 }
@@ -139,7 +143,7 @@ pub fn after_answer(heard: Heard, standing: Standing) -> Next {
         Heard::Tokens => Next::Commit,
         Heard::GrantRefused => Next::Examine,
         Heard::Unknown if !standing.spent_by_use => Next::Release,
-        Heard::Unknown if !standing.sent_again && standing.may_send => Next::SendAgain,
+        Heard::Unknown if !standing.sent_again && standing.may_send && !standing.overlaps => Next::SendAgain,
         Heard::Unknown => Next::KeepIntent,
         // The answer before this one was lost, so the token may be spent all the same.
         _ if standing.sent_again && standing.spent_by_use => Next::KeepIntent,
@@ -155,12 +159,14 @@ pub fn examine(held: &Credential, stored: &Credential, refused: Refused) -> Verd
     if refused.has_orphan {
         return Verdict::Adopt;
     }
-    if refused.has_previous {
+    if refused.has_previous && refused.may_send {
         return Verdict::TryPrevious;
     }
     // Other failures before it say nothing about the grant and are not counted.
     let doubts = if held.status_reason.as_deref() == Some(IN_DOUBT) { held.fails } else { 0 };
-    if !refused.in_doubt || doubts >= MAX_DOUBTS {
+    // What there was no time to try now is tried by the next attempt.
+    let in_doubt = refused.in_doubt || refused.has_previous;
+    if !in_doubt || doubts >= MAX_DOUBTS {
         return Verdict::Dead;
     }
     let pause = match doubts {
@@ -200,12 +206,14 @@ pub fn newest_orphan(credential: &Credential, orphans: Vec<Orphan>) -> Option<Or
 mod tests {
     use super::*;
 
-    const STANDING: Standing = Standing { spent_by_use: true, sent_again: false, may_send: true };
+    const STANDING: Standing = Standing { spent_by_use: true, sent_again: false, may_send: true, overlaps: false };
 
     #[test]
     fn row_e_an_unknown_outcome_is_asked_for_once_more_and_then_the_intent_stays() {
         assert_eq!(after_answer(Heard::Unknown, STANDING), Next::SendAgain);
-        for standing in [Standing { sent_again: true, ..STANDING }, Standing { may_send: false, ..STANDING }] {
+        let told = [(true, true, false), (false, false, false), (false, true, true)];
+        for (sent_again, may_send, overlaps) in told {
+            let standing = Standing { sent_again, may_send, overlaps, ..STANDING };
             assert_eq!(after_answer(Heard::Unknown, standing), Next::KeepIntent);
         }
         let lasting = Standing { spent_by_use: false, ..STANDING };

@@ -1,6 +1,7 @@
 //! What tests share: a clock that stands still, makers of models, and the contracts of store and vault as suites.
 
 pub mod fixtures;
+pub mod reference;
 pub mod store_contract;
 pub mod suite;
 pub mod vault_contract;
