@@ -154,8 +154,7 @@ impl Bench {
             refresh: mode.facts(),
             ..self.client.settings.clone()
         };
-        let client =
-            Client { id: ClientId::generate(), client_key: unique(), settings, ..self.client.clone() };
+        let client = Client { id: ClientId::generate(), client_key: unique(), settings, ..self.client.clone() };
         self.store.insert_client(&client).await?;
         Ok((client_id, client.id))
     }
@@ -226,7 +225,12 @@ impl Bench {
     }
 
     /// What the sandbox is told of a client from now on.
-    pub fn change_at_sandbox(&self, mode: Mode, client_id: &str, change: impl FnOnce(&mut AtSandbox)) -> anyhow::Result<()> {
+    pub fn change_at_sandbox(
+        &self,
+        mode: Mode,
+        client_id: &str,
+        change: impl FnOnce(&mut AtSandbox),
+    ) -> anyhow::Result<()> {
         let mut settings = mode.at_sandbox(client_id);
         change(&mut settings);
         self.sandbox().register(settings)

@@ -45,7 +45,6 @@ pub struct Case {
 
 /// What came of a case.
 pub struct Outcome {
-    pub subject: Subject,
     /// Which of the workers came to where something goes wrong.
     pub sprung: Vec<bool>,
     /// How many seconds after the beginning a newer generation was there, as far as a look for due work brought it.
@@ -62,11 +61,14 @@ pub struct Outcome {
     pub is_newest: bool,
     /// One more refresh brought a token that works.
     pub refreshed: bool,
-    /// The status and a read after that.
-    pub afterwards: (CredentialStatus, Read),
+    /// The status after that.
+    pub afterwards: CredentialStatus,
     /// Token requests between the read before the expiry and the end.
     pub late_requests: usize,
     pub presented: Vec<Presentation>,
+    /// The refresh tokens that were stored, as fingerprints, the oldest first: those of the beginning, what came of it all,
+    /// and what the last refresh brought.
+    pub chain: Vec<String>,
     pub events: Vec<EventKind>,
     /// The grant still stands at the provider.
     pub stands: bool,
@@ -147,6 +149,28 @@ pub async fn work(bench: &Bench, subject: &Subject, trap: &Arc<Trap>) {
     }
 }
 
+impl Outcome {
+    /// G4: what was presented although it was never stored, or was older than the one before the newest that had been
+    /// presented.
+    pub fn too_old(&self) -> Vec<&str> {
+        let mut newest = 0;
+        let mut too_old = Vec::new();
+        for presented in &self.presented {
+            // Where refresh tokens stay the same, the last place counts.
+            match self.chain.iter().rposition(|token| *token == presented.refresh_token) {
+                Some(place) if place + 1 >= newest => newest = newest.max(place),
+                _ => too_old.push(presented.refresh_token.as_str()),
+            }
+        }
+        too_old
+    }
+
+    /// How many events of a kind there are.
+    pub fn count(&self, kind: EventKind) -> usize {
+        self.events.iter().filter(|event| **event == kind).count()
+    }
+}
+
 impl Running {
     async fn read_before_expiry(&mut self, bench: &Bench) -> anyhow::Result<()> {
         let (read, _) = bench.read(&self.subject.credential).await?;
@@ -169,10 +193,13 @@ impl Running {
             None => false,
         };
         let stored = bench.stored(&id).await?;
-        let is_newest = is_newest(bench, &stored).await;
+        let mut chain: Vec<_> = self.subject.given.iter().map(|token| fingerprint(token.expose())).collect();
+        let is_newest = is_newest(bench, &stored, &mut chain).await;
         let refreshed = refresh_again(bench, &stored).await?;
         let after = bench.stored(&id).await?;
-        let (afterwards, _) = bench.read(&id).await?;
+        if let Ok(token) = bench.refresh_token(&after).await {
+            chain.push(fingerprint(token.expose()));
+        }
         let events = bench.store.list_events(bench.project(), &id).await?;
         ensure!(events.iter().all(|event| event.credential == id), "another credential's event");
         let grant = self.subject.given.last().and_then(|token| bench.sandbox().grant_of(token.expose()));
@@ -186,21 +213,25 @@ impl Running {
             works,
             is_newest,
             refreshed,
-            afterwards: (after.status, afterwards),
+            afterwards: after.status,
             late_requests,
             presented: self.presented(bench),
+            chain,
             events: events.into_iter().map(|event| event.kind).collect(),
             stands: grant.is_some_and(|(grant, _)| grant.alive),
-            subject: self.subject,
         })
     }
 }
 
-/// Whether the stored refresh token is the newest that its grant was given.
-async fn is_newest(bench: &Bench, stored: &Credential) -> bool {
+/// Whether the stored refresh token, the next of the chain, is the newest that its grant was given.
+async fn is_newest(bench: &Bench, stored: &Credential, chain: &mut Vec<String>) -> bool {
+    // Those of a credential that has ended are gone.
     let Ok(token) = bench.refresh_token(stored).await else { return false };
     let grant = bench.sandbox().grant_of(token.expose());
-    grant.is_some_and(|(grant, _)| grant.refresh_tokens.last() == Some(&fingerprint(token.expose())))
+    let token = fingerprint(token.expose());
+    let newest = grant.is_some_and(|(grant, _)| grant.refresh_tokens.last() == Some(&token));
+    chain.push(token);
+    newest
 }
 
 async fn refresh_again(bench: &Bench, stored: &Credential) -> anyhow::Result<bool> {

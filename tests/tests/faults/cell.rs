@@ -28,14 +28,18 @@ impl Cell {
     pub fn all(mode: Mode) -> Vec<Cell> {
         let of = |point: Point| Fault::ALL.into_iter().map(move |fault| Cell { point, mode, fault });
         let cells = Point::ALL.into_iter().flat_map(of);
-        cells.filter(|cell| cell.point.is_reached(cell.mode, cell.fault) && !cell.only_takes_longer()).collect()
+        cells.filter(|cell| cell.point.is_reached(cell.mode, cell.fault) && !cell.says_nothing_new()).collect()
     }
 
     /// An answer that nobody waits for differs from a closed connection by the time alone, and that is ten seconds of
-    /// everybody's: it is enough where the second request is.
-    fn only_takes_longer(&self) -> bool {
-        self.fault == Fault::TimeoutAfter
-            && !matches!(self.point, Point::None | Point::DieBeforeSecondSend | Point::DieBeforeStage)
+    /// everybody's: it is enough where the second request is. And once a second request has brought the tokens, it is the
+    /// same how the first answer was lost: three of the ways are enough then.
+    fn says_nothing_new(&self) -> bool {
+        let Cell { point, mode, fault } = *self;
+        let second_follows = matches!(point, Point::None | Point::DieBeforeSecondSend | Point::DieBeforeStage);
+        let brought = fault.loses_tokens() && !mode.is_unforgiving() && !second_follows && !point.is_before_send();
+        (fault == Fault::TimeoutAfter && !second_follows)
+            || (brought && !matches!(fault, Fault::DropAfter | Fault::BusyAfter | Fault::Half))
     }
 
     /// By REFRESH.md b.4 and S6.
@@ -62,6 +66,13 @@ impl Cell {
     /// Whether the loss is found at once, and not only when the tokens that were stored are used.
     pub fn is_found_at_once(&self) -> bool {
         self.point != Point::Overtaken
+    }
+
+    /// How many refresh tokens are given out and lost at once: the newest one that anybody has is so many older than the
+    /// provider's.
+    pub fn lost_at_once(&self) -> u32 {
+        let crashed = matches!(self.point, Point::DieBeforeStage | Point::Overtaken);
+        u32::from(self.fault.loses_tokens()) + u32::from(crashed)
     }
 
     /// Whether nothing but a worker's death delays the tokens: they are there within ninety seconds then (b.4).

@@ -60,15 +60,18 @@ fn find(runtime: &Runtime, keeping: Keeping, mode: Mode) -> Found {
 fn report(cells: &[Cell], found: &[(Cell, Vec<String>)]) -> Result<(), libtest_mimic::Failed> {
     let mut report = String::new();
     for (cell, deviations) in found.iter().filter(|(cell, _)| cells.contains(cell)) {
-        let known = KNOWN.iter().find(|(point, mode, fault, _)| (point, mode, fault) == (&cell.point, &cell.mode, &cell.fault));
+        let known =
+            KNOWN.iter().find(|(point, mode, fault, _)| (point, mode, fault) == (&cell.point, &cell.mode, &cell.fault));
         match (deviations.is_empty(), known) {
             (true, None) => {}
             (false, Some((.., why))) => eprintln!("known: {}: {why}", cell.name()),
             (true, Some(_)) => {
-                let _written = writeln!(report, "\n  {} is as it should be and no longer to be listed as known", cell.name());
+                let _written =
+                    writeln!(report, "\n  {} is as it should be and no longer to be listed as known", cell.name());
             }
             (false, None) => {
-                let _written = write!(report, "\n  {:?} {}:\n    {}", cell.expected(), cell.name(), deviations.join("\n    "));
+                let _written =
+                    write!(report, "\n  {:?} {}:\n    {}", cell.expected(), cell.name(), deviations.join("\n    "));
             }
         }
     }
@@ -87,16 +90,29 @@ pub fn judge(cell: &Cell, outcome: &Outcome) -> Vec<String> {
     if cell.point != Point::None {
         must(outcome.sprung == [true], "the worker did not come to its point".to_owned());
     }
-    // A presented token is the newest that was given out, or the one before.
+    must(
+        outcome.too_old().is_empty(),
+        format!("these refresh tokens were not to be presented: {:?}", outcome.too_old()),
+    );
+    // The one before is tried only where the client says that it costs nothing.
+    let tries_previous = matches!(cell.mode, Mode::Lenient | Mode::Static);
+    let previous = outcome.chain.first();
+    let tried = outcome.presented.iter().any(|presented| Some(&presented.refresh_token) == previous);
+    must(tries_previous || !tried, "the refresh token before was presented".to_owned());
     let ages: Vec<_> = outcome.presented.iter().map(|presented| presented.age).collect();
-    must(ages.iter().all(|age| age.is_some_and(|age| age <= 1)), format!("refresh tokens of these ages were presented: {ages:?}"));
-    let reauthorizations = count(outcome, EventKind::ReauthorizationRequired);
+    let oldest = cell.lost_at_once().max(1);
+    let young = ages.iter().all(|age| age.is_some_and(|age| age <= oldest));
+    must(young, format!("refresh tokens of these ages were presented: {ages:?}"));
+    let reauthorizations = outcome.count(EventKind::ReauthorizationRequired);
     match expected {
         Expected::Alive => {
             if cell.point != Point::CommitSuspended {
                 must(matches!(outcome.at_first, Read::Served(_)), format!("at first: {:?}", outcome.at_first));
             }
-            must(matches!(outcome.before_expiry.1, Read::Served(_)), format!("before the expiry: {:?}", outcome.before_expiry));
+            must(
+                matches!(outcome.before_expiry.1, Read::Served(_)),
+                format!("before the expiry: {:?}", outcome.before_expiry),
+            );
             must(outcome.status == CredentialStatus::Active, format!("at last: {:?}", outcome.status));
             must(outcome.at_last == Read::Served(None), format!("at last: {:?}", outcome.at_last));
             must(outcome.works, "its token does not work".to_owned());
@@ -104,19 +120,26 @@ pub fn judge(cell: &Cell, outcome: &Outcome) -> Vec<String> {
             must(outcome.refreshed, "it could not be refreshed once more".to_owned());
             must(reauthorizations == 0, format!("{reauthorizations} events ask for new consent"));
             let after = outcome.newer_after;
-            must(!cell.is_prompt() || after.is_some_and(|after| after <= 90), format!("tokens came after {after:?} seconds"));
-            let (failing, recovered) = (count(outcome, EventKind::RefreshFailing), count(outcome, EventKind::Recovered));
+            must(
+                !cell.is_prompt() || after.is_some_and(|after| after <= 90),
+                format!("tokens came after {after:?} seconds"),
+            );
+            let (failing, recovered) = (outcome.count(EventKind::RefreshFailing), outcome.count(EventKind::Recovered));
             must(failing <= 1 && recovered == failing, format!("{failing} events of failure, {recovered} of recovery"));
         }
         Expected::Lost => {
             must(matches!(outcome.at_first, Read::Served(_)), format!("at first: {:?}", outcome.at_first));
             if cell.is_found_at_once() {
-                let warned = (CredentialStatus::ReauthorizationRequired, Read::Served(Some("reauthorization_required")));
+                let warned =
+                    (CredentialStatus::ReauthorizationRequired, Read::Served(Some("reauthorization_required")));
                 must(outcome.before_expiry == warned, format!("before the expiry: {:?}", outcome.before_expiry));
-                must(outcome.at_last == Read::Refused("reauthorization_required"), format!("at last: {:?}", outcome.at_last));
+                must(
+                    outcome.at_last == Read::Refused("reauthorization_required"),
+                    format!("at last: {:?}", outcome.at_last),
+                );
                 must(outcome.late_requests == 0, format!("{} requests after the end", outcome.late_requests));
             }
-            let status = outcome.afterwards.0;
+            let status = outcome.afterwards;
             must(status == CredentialStatus::ReauthorizationRequired, format!("afterwards: {status:?}"));
             must(!outcome.refreshed, "it could be refreshed".to_owned());
             must(reauthorizations == 1, format!("{reauthorizations} events ask for new consent"));
@@ -130,8 +153,4 @@ pub fn judge(cell: &Cell, outcome: &Outcome) -> Vec<String> {
         }
     }
     wrong
-}
-
-fn count(outcome: &Outcome, kind: EventKind) -> usize {
-    outcome.events.iter().filter(|event| **event == kind).count()
 }

@@ -132,8 +132,7 @@ impl Fault {
 
     /// What the sandbox is told.
     pub fn scripted(self) -> Option<ScriptedAnswer> {
-        let oauth =
-            |error: &str| FaultKind::OauthError { error: error.to_owned(), status: None, retry_after: None };
+        let oauth = |error: &str| FaultKind::OauthError { error: error.to_owned(), status: None, retry_after: None };
         let status = |status, retry_after| FaultKind::Status { status, retry_after };
         let garbage = |body| FaultKind::Garbage { body };
         let (kind, after_commit) = match self {
@@ -164,10 +163,7 @@ impl Fault {
 
     /// Whether nobody knows afterwards what became of the request.
     pub fn is_unknown(self) -> bool {
-        !matches!(
-            self,
-            Fault::None | Fault::TooMany | Fault::Later | Fault::InvalidGrant | Fault::InvalidClient
-        )
+        !matches!(self, Fault::None | Fault::TooMany | Fault::Later | Fault::InvalidGrant | Fault::InvalidClient)
     }
 
     /// Whether the tokens rotate and the answer is lost.
