@@ -30,8 +30,8 @@ const BEGINNING: i64 = 2890;
 const LIFTED_AFTER: i64 = 3;
 /// After how many looks each case is read: the tokens have two minutes left.
 const READ_AFTER: i64 = 20;
-/// How many looks there are: the tokens of the beginning are over then.
-const LOOKS: i64 = 26;
+/// How many looks there are at least: the tokens of the beginning are over then.
+pub const LOOKS: i64 = 26;
 
 /// What goes wrong with one credential.
 #[derive(Clone, Debug)]
@@ -66,6 +66,8 @@ pub struct Outcome {
     /// Token requests between the read before the expiry and the end.
     pub late_requests: usize,
     pub presented: Vec<Presentation>,
+    /// How many of them came before the one more refresh.
+    pub requests: usize,
     /// The refresh tokens that were stored, as fingerprints, the oldest first: those of the beginning, what came of it all,
     /// and what the last refresh brought.
     pub chain: Vec<String>,
@@ -85,8 +87,8 @@ struct Running {
     requests_before_expiry: usize,
 }
 
-/// Runs cases to their end.
-pub async fn run(bench: &Arc<Bench>, cases: Vec<Case>) -> anyhow::Result<Vec<Outcome>> {
+/// Runs cases to their end, with so many looks for what is due.
+pub async fn run(bench: &Arc<Bench>, cases: Vec<Case>, looks: i64) -> anyhow::Result<Vec<Outcome>> {
     let made = stream::iter(cases).map(async |case| {
         let subject = bench.subject(case.mode).await?;
         bench.change_at_sandbox(case.mode, &subject.client_id, |at| at.token_answers = script(&case.faults))?;
@@ -99,7 +101,7 @@ pub async fn run(bench: &Arc<Bench>, cases: Vec<Case>) -> anyhow::Result<Vec<Out
     let crowd = Arc::new(Semaphore::new(AT_ONCE));
     let begun = made.into_iter().map(|(case, subject)| begin(bench, &crowd, case, subject));
     let mut running: Vec<Running> = stream::iter(begun).buffered(usize::MAX).try_collect().await?;
-    for look in 1..=LOOKS {
+    for look in 1..=looks {
         bench.world.advance(Duration::seconds(PAUSE));
         let worked = bench.sweep().await?;
         for it in running.iter_mut().filter(|it| it.newer_after.is_none() && worked.contains(&it.subject.credential)) {
@@ -123,6 +125,7 @@ pub async fn run(bench: &Arc<Bench>, cases: Vec<Case>) -> anyhow::Result<Vec<Out
 /// Everything that goes wrong. Cases that wait leave the crowd to the others.
 async fn begin(bench: &Arc<Bench>, crowd: &Semaphore, case: Case, subject: Subject) -> anyhow::Result<Running> {
     let waits = case.faults.iter().any(|fault| matches!(fault, Fault::TimeoutAfter | Fault::HangAfter))
+        || case.workers.len() > 1
         || case.workers.contains(&Point::CommitSuperseded);
     let place = if waits { None } else { Some(crowd.acquire().await?) };
     let traps: Vec<_> = case.workers.iter().map(|point| Arc::new(meanwhile::trap(*point, bench, &subject))).collect();
@@ -186,7 +189,8 @@ impl Running {
 
     async fn end(self, bench: &Arc<Bench>) -> anyhow::Result<Outcome> {
         let id = self.subject.credential.clone();
-        let late_requests = self.presented(bench).len() - self.requests_before_expiry;
+        let requests = self.presented(bench).len();
+        let late_requests = requests - self.requests_before_expiry;
         let (at_last, token) = bench.read(&id).await?;
         let works = match &token {
             Some(token) => bench.works(token).await?,
@@ -195,6 +199,7 @@ impl Running {
         let stored = bench.stored(&id).await?;
         let mut chain: Vec<_> = self.subject.given.iter().map(|token| fingerprint(token.expose())).collect();
         let is_newest = is_newest(bench, &stored, &mut chain).await;
+        bench.change_at_sandbox(self.case.mode, &self.subject.client_id, |_| {})?;
         let refreshed = refresh_again(bench, &stored).await?;
         let after = bench.stored(&id).await?;
         if let Ok(token) = bench.refresh_token(&after).await {
@@ -215,6 +220,7 @@ impl Running {
             refreshed,
             afterwards: after.status,
             late_requests,
+            requests,
             presented: self.presented(bench),
             chain,
             events: events.into_iter().map(|event| event.kind).collect(),

@@ -51,7 +51,7 @@ fn find(runtime: &Runtime, keeping: Keeping, mode: Mode) -> Found {
     let cases = cells.iter().map(|cell| Case { mode, faults: vec![cell.fault], workers: vec![cell.point] }).collect();
     let outcomes = runtime.block_on(async {
         let bench = Arc::new(Bench::new(keeping).await?);
-        case::run(&bench, cases).await
+        case::run(&bench, cases, case::LOOKS).await
     });
     let outcomes = outcomes.map_err(|error| format!("{error:#}"))?;
     Ok(cells.iter().zip(outcomes).map(|(cell, outcome)| (*cell, judge(cell, &outcome))).collect())
