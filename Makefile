@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run test check unit build tools clean-tools
+.PHONY: help run test check unit chaos-faults build tools clean-tools
 
 TOOLS := $(CURDIR)/.tools
 VENV := $(TOOLS)/venv
@@ -26,6 +26,13 @@ check: tools ## Formatting, lints, dependencies
 
 unit: tools ## All tests
 	cargo test --workspace --locked
+
+# The seed that failed is printed with the failure: `make chaos-faults CHAOS_SEED=… CHAOS_ROUNDS=1`.
+chaos-faults: CHAOS_ROUNDS := $(or $(CHAOS_ROUNDS),100)
+chaos-faults: CHAOS_SEED := $(or $(CHAOS_SEED),$(shell date +%s))
+chaos-faults: ## Random faults of workers, store, vault and provider (CHAOS_ROUNDS, CHAOS_SEED)
+	@echo "seed $(CHAOS_SEED), $(CHAOS_ROUNDS) rounds"
+	CHAOS_SEED=$(CHAOS_SEED) CHAOS_ROUNDS=$(CHAOS_ROUNDS) cargo test -p grantkeeper-tests --test faults --locked -- chaos::
 
 build: tools ## The Lambda artifacts, as `sam deploy` takes them (release build: takes long)
 	sam build

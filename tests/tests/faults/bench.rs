@@ -13,7 +13,6 @@ use grantkeeper::broker::read_token::{Delivered, TokenRequest};
 use grantkeeper::broker::{Broker, Parts};
 use grantkeeper::catalogue::Catalogue;
 use grantkeeper::clock::{Clock, Timestamp};
-use grantkeeper::error::Error;
 use grantkeeper::model::client::{Client, ClientSettings, ReusePenalty};
 use grantkeeper::model::credential::Credential;
 use grantkeeper::model::ids::{ClientId, CredentialId, ProjectId};
@@ -275,7 +274,7 @@ impl Bench {
             let work = Work { apart: true, ..Work::from(due) };
             self.healthy.work(&work).await.map(|()| due.credential.clone())
         });
-        Ok(worked.buffer_unordered(AT_ONCE).try_collect::<Vec<_>>().await.map_err(Error::from)?)
+        Ok(worked.buffer_unordered(AT_ONCE).try_collect().await?)
     }
 
     /// Asks the provider for tokens past the broker.
@@ -288,7 +287,7 @@ impl Bench {
         let status = answer.status();
         let body: Value = serde_json::from_slice(&to_bytes(answer.into_body(), 65_536).await?)?;
         ensure!(status == StatusCode::OK, "{status} {body}");
-        let token = |name: &str| body[name].as_str().map(Secret::from).context("a token");
+        let token = |name: &str| body.get(name).and_then(Value::as_str).map(Secret::from).context("a token");
         Ok(Obtained { access_token: token("access_token")?, refresh_token: token("refresh_token")? })
     }
 }
