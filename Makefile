@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run test check unit chaos check-dynamodb-local build tools clean-tools
+.PHONY: help run test check unit chaos chaos-faults check-dynamodb-local build tools clean-tools
 
 TOOLS := $(CURDIR)/.tools
 VENV := $(TOOLS)/venv
@@ -41,8 +41,15 @@ check-dynamodb-local: tests/dynamodb-local/node_modules/.package-lock.json ## Th
 	cargo test -p grantkeeper-tests --test dynamodb_local --locked --no-run
 	$(ALONE) tests/dynamodb-local/serve.sh cargo test -p grantkeeper-tests --test dynamodb_local --locked --offline -q -- $(CHECKS)
 
-chaos: ## Kills workers in the middle of refreshes, a hundred times with and without a grace of the provider
+chaos: chaos-faults ## Random faults, then kills workers in the middle of refreshes, a hundred times with and without a grace of the provider
 	GRANTKEEPER_CHAOS_ROUNDS=$${GRANTKEEPER_CHAOS_ROUNDS:-100} cargo test -p grantkeeper-tests --test processes --locked -- --nocapture kills::
+
+# The seed that failed is printed with the failure: `make chaos-faults CHAOS_SEED=… CHAOS_ROUNDS=1`.
+chaos-faults: CHAOS_ROUNDS := $(or $(CHAOS_ROUNDS),100)
+chaos-faults: CHAOS_SEED := $(or $(CHAOS_SEED),$(shell date +%s))
+chaos-faults: ## Random faults of workers, store, vault and provider (CHAOS_ROUNDS, CHAOS_SEED)
+	@echo "seed $(CHAOS_SEED), $(CHAOS_ROUNDS) rounds"
+	CHAOS_SEED=$(CHAOS_SEED) CHAOS_ROUNDS=$(CHAOS_ROUNDS) cargo test -p grantkeeper-tests --test faults --locked -- chaos::
 
 build: tools ## The Lambda artifacts, as `sam deploy` takes them (release build: takes long)
 	sam build

@@ -1,0 +1,75 @@
+//! What goes wrong with workers, providers, store and vault, and what must come of it (REFRESH.md b.4): the whole matrix
+//! over the deployed store and vault on the embedded engines.
+//!
+//! `cargo test --test faults matrix::strict` runs one kind of provider, `-- --list` names all tests.
+
+mod bench;
+mod bulkhead;
+mod case;
+mod cell;
+mod chaos;
+mod matrix;
+mod meanwhile;
+mod outage;
+mod point;
+mod provider;
+mod threats;
+mod trap;
+mod worker_parts;
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use libtest_mimic::{Arguments, Trial};
+use tokio::runtime::Runtime;
+
+use bench::Keeping;
+use outage::Sickness;
+
+fn main() -> ExitCode {
+    let arguments = Arguments::from_args();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => Arc::new(runtime),
+        Err(error) => {
+            eprintln!("no runtime: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let keeping = Keeping::SecretsManager;
+    let mut trials = matrix::trials(&runtime, keeping);
+    trials.push(trial(&runtime, "threat_67_a_crash_before_the_store_is_recovered_in_the_grace", move || {
+        threats::crash_within_the_grace(keeping)
+    }));
+    trials.push(trial(&runtime, "threat_67_without_a_grace_consent_is_asked_once_and_the_token_served", move || {
+        threats::crash_without_a_grace(keeping)
+    }));
+    trials.push(trial(&runtime, "threat_69_a_paused_holder_changes_nothing_and_loses_nothing", move || {
+        threats::a_paused_holder(keeping)
+    }));
+    trials.push(trial(&runtime, "threat_71_an_unknown_outcome_is_asked_for_again_at_once", move || {
+        threats::an_unknown_outcome(keeping)
+    }));
+    trials.push(trial(&runtime, "threat_75_a_frozen_environment_sends_nothing_when_it_thaws", move || {
+        threats::a_frozen_environment(keeping)
+    }));
+    for sickness in Sickness::ALL {
+        let name = format!("outage::an_hour_of_a_{}_provider", sickness.name());
+        trials.push(trial(&runtime, &name, move || outage::of_an_hour(keeping, sickness)));
+    }
+    trials.push(trial(&runtime, "bulkhead::a_slow_provider_has_a_queue_of_its_own", move || {
+        bulkhead::keeps_a_slow_provider_apart(keeping)
+    }));
+    trials
+        .push(trial(&runtime, "chaos::random_faults_cost_no_consent_that_could_be_saved", move || chaos::run(keeping)));
+    let conclusion = libtest_mimic::run(&arguments, trials);
+    drop(runtime);
+    conclusion.exit_code()
+}
+
+fn trial<F>(runtime: &Arc<Runtime>, name: &str, test: impl FnOnce() -> F + Send + 'static) -> Trial
+where
+    F: Future<Output = anyhow::Result<()>>,
+{
+    let runtime = runtime.clone();
+    Trial::test(name, move || runtime.block_on(test()).map_err(|error| format!("{error:#}").into()))
+}
