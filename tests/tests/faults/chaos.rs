@@ -71,8 +71,14 @@ fn random(rng: &mut Rng) -> Case {
     let mode = rng.choice(Mode::ALL).unwrap_or(Mode::Strict);
     // The provider makes no mistake in one case of four.
     let faults = if rng.u8(..4) == 0 { 0 } else { rng.usize(1..=3) };
-    // Ten seconds each are for the matrix.
-    let quick: Vec<_> = Fault::ALL.into_iter().filter(|fault| *fault != Fault::TimeoutAfter).collect();
+    // Ten seconds each are for the matrix; and a refusal without a reason explains whatever comes of it, so it is rare.
+    let refuses = rng.u8(..6) == 0;
+    let is_drawn = |fault: &Fault| match fault {
+        Fault::TimeoutAfter => false,
+        Fault::InvalidGrant => refuses,
+        _ => true,
+    };
+    let quick: Vec<_> = Fault::ALL.into_iter().filter(is_drawn).collect();
     let faults = (0..faults).filter_map(|_| rng.choice(quick.clone())).collect();
     // Nor do the workers in one of six.
     let points = if rng.u8(..6) == 0 { vec![Point::None] } else { Point::ALL.to_vec() };
