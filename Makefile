@@ -29,7 +29,7 @@ check: tools ## Formatting, lints, dependencies
 
 unit: tools ## All tests, those of the whole stack on each vault
 	cargo test --workspace --locked
-	GRANTKEEPER_TEST_VAULT=sealed cargo test -p grantkeeper-tests --test stack --locked
+	GRANTKEEPER_TEST_VAULT=sealed cargo test -p grantkeeper-tests --test stack --test faults --locked
 
 # Not a part of `make test`: it needs Java, and Amazon's agreement for DynamoDB Local asks its users for an AWS account.
 # `make check-dynamodb-local CHECKS=again::` runs the checks whose names have this in them.

@@ -8,6 +8,7 @@ use chrono::Duration;
 
 use super::ask::Answer;
 use super::attempt::Obtained;
+use super::commit::is_urgent;
 use super::send::Trial;
 use super::{Engine, Reason, jitter};
 use crate::clock::Timestamp;
@@ -103,6 +104,10 @@ impl Engine {
         }
         match health.gate(client.revision, self.clock.now()) {
             Gate::Closed => Ok(Pass { health }),
+            // Few are in doubt, and a provider's grace may be running for them: what the breaker spares it is the others.
+            Gate::Open { ailment: Ailment::Unavailable, .. } | Gate::Probe if is_urgent(credential) => {
+                Ok(Pass { health })
+            }
             Gate::Open { wait, ailment } => Err(kept_out(ailment, wait)),
             Gate::Probe => {
                 let now = self.clock.now();

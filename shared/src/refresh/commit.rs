@@ -49,7 +49,9 @@ impl Engine {
                     let keep = matches!(next, Next::KeepIntent | Next::SendAgain).then_some(Outcome::Unknown);
                     let (release, error) = given_up(&trial.held, answer);
                     telemetry::count("Refresh", release.counted, self.clock.now());
-                    self.release(trial, Release { keep_intent: keep, ..release }).await?;
+                    let in_doubt = keep.is_some() || trial.in_doubt();
+                    let backoff = if in_doubt { soon(&trial.held, release.backoff) } else { release.backoff };
+                    self.release(trial, Release { keep_intent: keep, backoff, ..release }).await?;
                     return Err(error);
                 }
             };
@@ -457,6 +459,21 @@ impl Release {
             counted: "dead",
         }
     }
+}
+
+/// For so many failures in a row, which take about ten minutes, what is in doubt is urgent.
+const URGENT_FOR: u32 = 12;
+/// The longest backoff of what is urgent.
+const URGENT_BACKOFF: Duration = Duration::minutes(1);
+
+/// Whether its refresh token may be spent, and the provider may still give the answer again: graces last for minutes.
+pub(super) fn is_urgent(credential: &Credential) -> bool {
+    credential.intent.is_some() && credential.fails < URGENT_FOR
+}
+
+/// The backoff of what is in doubt: short while it is urgent.
+fn soon(held: &Credential, backoff: Option<Duration>) -> Option<Duration> {
+    backoff.map(|backoff| if held.fails < URGENT_FOR { backoff.min(URGENT_BACKOFF) } else { backoff })
 }
 
 /// Doubles with each failure, and is spread over a quarter more, so that many that failed at once do not come back at once.

@@ -9,7 +9,7 @@ use super::ask::{Answer, Asked};
 use super::attempt::{Obtained, Renewal};
 use super::steps::{Heard, Next, Standing, after_answer};
 use crate::error::Result;
-use crate::model::client::{Client, GrantType, ReusePenalty};
+use crate::model::client::{Client, GrantType, RefreshKind, ReusePenalty};
 use crate::model::credential::{Credential, Outcome};
 use crate::protocol::exchange::{Exchange, NoAnswer};
 use crate::store::{AcquireRefresh, NoteAttempt};
@@ -60,7 +60,8 @@ impl Trial<'_> {
     /// Whether a refresh token that is seen twice costs the grant, and at once: where nothing is known, that is assumed.
     fn revokes_on_reuse(&self) -> bool {
         let facts = &self.client.settings.refresh;
-        facts.reuse_penalty.unwrap_or(ReusePenalty::Family) == ReusePenalty::Family
+        facts.kind.unwrap_or(RefreshKind::Rotating) == RefreshKind::Rotating
+            && facts.reuse_penalty.unwrap_or(ReusePenalty::Family) == ReusePenalty::Family
             && facts.grace_seconds.unwrap_or_default() == 0
     }
 

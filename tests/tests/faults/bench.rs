@@ -26,7 +26,6 @@ use grantkeeper::store::{DUE_SHARDS, Store};
 use grantkeeper::testing::FixedClock;
 use grantkeeper::testing::fixtures::unique;
 use grantkeeper::vault::root_key::RootKeys;
-use grantkeeper::vault::secrets_manager::SecretsManagerVault;
 use grantkeeper::vault::{Prefetched, Vault};
 use grantkeeper_sandbox::{ClientSettings as AtSandbox, Sandbox};
 use grantkeeper_tests::World;
@@ -41,11 +40,7 @@ use super::worker_parts::{WorkerStore, WorkerVault};
 /// How many pieces of work are done at once.
 pub const AT_ONCE: usize = 6;
 
-/// Where token sets are kept.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Keeping {
-    SecretsManager,
-}
+pub use grantkeeper::vault::VaultKind as Keeping;
 
 /// The stack.
 pub struct Bench {
@@ -90,9 +85,7 @@ impl Bench {
         let secrets = aws_sdk_secretsmanager::Client::new(&sdk);
         let config = stack.broker.config().clone();
         let store: Arc<dyn Store> = Arc::new(world.store());
-        let vault: Arc<dyn Vault> = match keeping {
-            Keeping::SecretsManager => Arc::new(SecretsManagerVault::new(secrets.clone(), &config.secret_prefix)),
-        };
+        let vault = world.vaults().written(keeping);
         let clock: Arc<dyn Clock> = Arc::new(world.clock.clone());
         let root_keys = Arc::new(RootKeys::new(secrets, &config.root_key, clock.clone()));
         let policy = OutboundPolicy::allowing(&[world.sandbox_url().to_owned()])?;

@@ -25,14 +25,7 @@ use std::sync::Arc;
 use libtest_mimic::{Arguments, Trial};
 use tokio::runtime::Runtime;
 
-use bench::Keeping;
 use outage::Sickness;
-
-/// Tests that fail for now, with the reason why that is known. One that does not fail any more is to be taken out.
-const KNOWN: &[(&str, &str)] = &[(
-    "outage::lost_answers_are_asked_for_again_within_the_grace",
-    "what waits for an open breaker comes back within five minutes more, also where a provider's grace is running",
-)];
 
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
@@ -43,7 +36,14 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let keeping = Keeping::SecretsManager;
+    // The vault that `GRANTKEEPER_TEST_VAULT` names.
+    let keeping = match grantkeeper_tests::world::tested_vault() {
+        Ok(keeping) => keeping,
+        Err(error) => {
+            eprintln!("{error:#}");
+            return ExitCode::FAILURE;
+        }
+    };
     let mut trials = matrix::trials(&runtime, keeping);
     trials.push(trial(&runtime, "threat_67_a_crash_before_the_store_is_recovered_in_the_grace", move || {
         threats::crash_within_the_grace(keeping)
@@ -85,13 +85,5 @@ where
     F: Future<Output = anyhow::Result<()>>,
 {
     let runtime = runtime.clone();
-    let known = KNOWN.iter().find(|(known, _)| *known == name).map(|(_, why)| *why);
-    Trial::test(name, move || match (runtime.block_on(test()), known) {
-        (Err(error), Some(why)) => {
-            eprintln!("known: {why}: {error:#}");
-            Ok(())
-        }
-        (Ok(()), Some(_)) => Err("it does not fail any more: take it out of KNOWN".into()),
-        (outcome, None) => outcome.map_err(|error| format!("{error:#}").into()),
-    })
+    Trial::test(name, move || runtime.block_on(test()).map_err(|error| format!("{error:#}").into()))
 }

@@ -17,9 +17,6 @@ use super::cell::{Cell, Expected};
 use super::point::Point;
 use super::provider::Mode;
 
-/// Cells that deviate, with the reason why that is known.
-const KNOWN: &[(Point, Mode, super::provider::Fault, &str)] = &[];
-
 /// What deviates in each cell, by the names of the tests that look at it.
 type Found = Result<Vec<(Cell, Vec<String>)>, String>;
 
@@ -60,19 +57,9 @@ fn find(runtime: &Runtime, keeping: Keeping, mode: Mode) -> Found {
 fn report(cells: &[Cell], found: &[(Cell, Vec<String>)]) -> Result<(), libtest_mimic::Failed> {
     let mut report = String::new();
     for (cell, deviations) in found.iter().filter(|(cell, _)| cells.contains(cell)) {
-        let known =
-            KNOWN.iter().find(|(point, mode, fault, _)| (point, mode, fault) == (&cell.point, &cell.mode, &cell.fault));
-        match (deviations.is_empty(), known) {
-            (true, None) => {}
-            (false, Some((.., why))) => eprintln!("known: {}: {why}", cell.name()),
-            (true, Some(_)) => {
-                let _written =
-                    writeln!(report, "\n  {} is as it should be and no longer to be listed as known", cell.name());
-            }
-            (false, None) => {
-                let _written =
-                    write!(report, "\n  {:?} {}:\n    {}", cell.expected(), cell.name(), deviations.join("\n    "));
-            }
+        if !deviations.is_empty() {
+            let _written =
+                write!(report, "\n  {:?} {}:\n    {}", cell.expected(), cell.name(), deviations.join("\n    "));
         }
     }
     if report.is_empty() { Ok(()) } else { Err(report.into()) }

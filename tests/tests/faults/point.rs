@@ -104,7 +104,8 @@ impl Point {
         match self {
             Point::None => true,
             point if point.is_before_send() => true,
-            DieBeforeSecondSend => fault.is_unknown(),
+            // What may still be under way is not sent again where a reuse costs the grant.
+            DieBeforeSecondSend => fault.is_unknown() && !(mode == Mode::Family && fault == Fault::TimeoutAfter),
             DieAfterTried => mode == Mode::Lenient && fault == Fault::InvalidGrant,
             DieBeforeRelease | DieAfterRelease => !brings_tokens(mode, fault),
             _ => brings_tokens(mode, fault),
