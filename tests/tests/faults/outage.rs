@@ -21,8 +21,9 @@ const OUTAGE: i64 = 60;
 /// which what waited is spread.
 const RECOVERY: i64 = 15;
 /// The most requests that may reach the sick provider: those that open the breaker, with what was under way beside them, and
-/// its probes, each sent twice. An hour has seventeen of its periods at most (30, 60, 120, 240, then 300 seconds).
-const MOST_REQUESTS: usize = 2 * (5 + AT_ONCE + 17);
+/// its probes, each sent twice. An hour has seventeen of its periods at most (30, 60, 120, 240, then 300 seconds). What was
+/// under way when it opened may be spent, so it asks twelve times in the ten minutes after.
+const MOST_REQUESTS: usize = 2 * (5 + AT_ONCE + 17) + 2 * 12 * (5 + AT_ONCE);
 
 /// What the sick provider does with every request.
 #[derive(Clone, Copy, Debug)]
