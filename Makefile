@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run test check unit check-dynamodb-local build tools clean-tools
+.PHONY: help run test check unit check-dynamodb-local scale build tools clean-tools
 
 TOOLS := $(CURDIR)/.tools
 VENV := $(TOOLS)/venv
@@ -40,6 +40,12 @@ check-dynamodb-local: tests/dynamodb-local/node_modules/.package-lock.json ## Th
 	@$(ALONE) true || { echo "missing: namespaces for users without rights (sysctl kernel.unprivileged_userns_clone, kernel.apparmor_restrict_unprivileged_userns)" >&2; exit 1; }
 	cargo test -p grantkeeper-tests --test dynamodb_local --locked --no-run
 	$(ALONE) tests/dynamodb-local/serve.sh cargo test -p grantkeeper-tests --test dynamodb_local --locked --offline -q -- $(CHECKS)
+
+# Not a part of `make test`, which runs the same with fewer: it takes hours.
+COUNT ?= 1000000
+MINUTES ?= 60
+scale: ## A million credentials, and what they cost (COUNT=100000 MINUTES=12: ten minutes), into tests/measure/SCALE.md
+	cargo test -p grantkeeper-tests --test scale --locked -- --count $(COUNT) --minutes $(MINUTES) --page $(CURDIR)/tests/measure
 
 build: tools ## The Lambda artifacts, as `sam deploy` takes them (release build: takes long)
 	sam build

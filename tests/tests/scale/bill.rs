@@ -53,11 +53,11 @@ impl Refresh {
     }
 }
 
-/// The steps of a refresh on each vault. With both vaults as one, letting go of a version asks the table on either.
+/// The steps of a refresh on each vault. Both vaults are one, so letting go of a version asks the table in any case.
 pub const SEALED: [&str; 7] =
     ["find_credential", "open", "acquire_refresh", "stage", "commit_refresh", "forget", "record_attempt"];
 pub const SECRETS_MANAGER: [&str; 5] =
-    ["find_credential", "acquire_refresh", "commit_refresh", "forget", "record_attempt"];
+    ["find_credential", "acquire_refresh", "commit_refresh", "forget, of what is elsewhere", "record_attempt"];
 
 /// A month of so many credentials.
 #[derive(Debug, Clone, Copy)]
@@ -67,9 +67,10 @@ pub struct Month {
     pub writes_per_second: f64,
     /// Writes in a second to one shard of the index of due work.
     pub shard_writes_per_second: f64,
-    /// Dollars on the sealed vault, and of these what is for storage.
+    /// Dollars on the sealed vault, of these for storage, and of these for calls of Secrets Manager: client secrets.
     pub sealed: f64,
     pub sealed_storage: f64,
+    pub sealed_calls: f64,
     /// Dollars with a secret for each credential.
     pub secrets_manager: f64,
     pub secret_writes_per_second: f64,
@@ -98,17 +99,20 @@ impl Month {
             table(in_table, sealed.table_of_read.read, size("META") + 2.0 * size("DOC") + attempts);
         let beside = Refresh::of(simulation, &SECRETS_MANAGER);
         let (_, table_dollars, _) = table(beside, secrets.table_of_read.read, size("META") + attempts);
-        let each = secrets.secrets_of_refresh;
-        let calls = refreshes * (each.reads + each.writes) + reads * secrets.secrets_of_read.reads;
+        let calls = |whole: &Whole| {
+            let (refresh, read) = (whole.secrets_of_refresh, whole.secrets_of_read);
+            (refreshes * (refresh.reads + refresh.writes) + reads * (read.reads + read.writes)) / 1e4 * CALLS
+        };
         Self {
             credentials,
             refreshes_per_second: refreshes / seconds,
             writes_per_second: write / seconds,
             shard_writes_per_second: refreshes / seconds * in_table.index / f64::from(grantkeeper::store::DUE_SHARDS),
-            sealed: sealed_dollars,
+            sealed: sealed_dollars + calls(sealed),
             sealed_storage,
-            secrets_manager: table_dollars + credentials * SECRET + calls / 1e4 * CALLS,
-            secret_writes_per_second: refreshes / seconds * each.writes,
+            sealed_calls: calls(sealed),
+            secrets_manager: table_dollars + credentials * SECRET + calls(secrets),
+            secret_writes_per_second: refreshes / seconds * secrets.secrets_of_refresh.writes,
         }
     }
 }

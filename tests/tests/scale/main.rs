@@ -46,6 +46,8 @@ fn main() -> anyhow::Result<()> {
         libtest_mimic::run(&Arguments::from_iter(arguments), trials).exit();
     };
     let count = count.parse().context("--count is no number")?;
+    // With fewer, whatever is due fits into the least that a query costs.
+    anyhow::ensure!(count >= 10_000, "--count is 10000 at least");
     let minutes = option(&mut arguments, "--minutes")?.map_or(Ok(60), |minutes| minutes.parse())?;
     let page = option(&mut arguments, "--page")?.map(PathBuf::from);
     Runtime::new()?.block_on(report(count, minutes, page))

@@ -11,7 +11,7 @@ use super::verdict::{correlation, mean};
 use super::whole::Whole;
 
 /// How many credentials there are on paper.
-const ON_PAPER: [f64; 4] = [100_000.0, 1_000_000.0, 2_000_000.0, 10_000_000.0];
+const ON_PAPER: [f64; 3] = [100_000.0, 1_000_000.0, 10_000_000.0];
 
 /// Everything that was measured, and nothing else.
 pub fn write(simulation: &Simulation, sealed: &Whole, secrets: &Whole) -> String {
@@ -111,7 +111,6 @@ fn steps(simulation: &Simulation) -> String {
 }
 
 fn figures(simulation: &Simulation, sealed: &Whole, secrets: &Whole) -> String {
-    let refreshes = simulation.done.refreshes();
     let row = |name: &str, figure: &dyn Fn(&Whole) -> String| {
         format!("| {name} | {} | {} |\n", figure(sealed), figure(secrets))
     };
@@ -138,12 +137,10 @@ fn figures(simulation: &Simulation, sealed: &Whole, secrets: &Whole) -> String {
     out += &format!(
         "\nThe simulation above, where table and sealed vault alone are worked:\n\n\
          | figure | result |\n|---|---:|\n\
-         | refreshes per core-second, without a provider | {} |\n\
          | calls of the table per core-second | {} |\n\
          | {count} credentials stored in | {:.0} s, {} core-seconds |\n\
          | {calls} calls of the table in | {:.0} s, {} core-seconds |\n\
          | peak memory (VmHWM) while storing, while working | {}, {} |\n\n",
-        per_core(working, refreshes),
         per_core(working, *calls),
         seeding.elapsed,
         known(seeding.processor),
@@ -175,8 +172,8 @@ fn on_paper(simulation: &Simulation, sealed: &Whole, secrets: &Whole) -> String 
          {} USD per 10,000 calls). {:.0} % are used: each refreshed every {} minutes, read once an hour, and that noted every \
          six hours. The others are refreshed once in seven days. That is {:.0} refreshes a month for a credential on average. \
          Functions, queue, logs and the way out are not in it.\n\n\
-         | credentials | refreshes/s | write units/s | writes/s and index shard | sealed, USD/month | of it storage | Secrets Manager, USD/month | its writes/s |\n\
-         |---:|---:|---:|---:|---:|---:|---:|---:|\n",
+         | credentials | refreshes/s | write units/s | writes/s and index shard | sealed, USD/month | of it storage | of it calls for client secrets | Secrets Manager, USD/month | its writes/s |\n\
+         |---:|---:|---:|---:|---:|---:|---:|---:|---:|\n",
         bill::WRITE,
         bill::READ,
         bill::GB,
@@ -189,14 +186,15 @@ fn on_paper(simulation: &Simulation, sealed: &Whole, secrets: &Whole) -> String 
     for credentials in ON_PAPER {
         let month = Month::of(credentials, simulation, sealed, secrets);
         out += &format!(
-            "| {} | {:.1} | {:.0} | {:.1} | {:.0} | {:.0} | {:.0} | {:.1} |\n",
-            month.credentials,
+            "| {} | {:.1} | {} | {:.1} | {} | {} | {} | {} | {:.1} |\n",
+            thousands(month.credentials),
             month.refreshes_per_second,
-            month.writes_per_second,
+            thousands(month.writes_per_second),
             month.shard_writes_per_second,
-            month.sealed,
-            month.sealed_storage,
-            month.secrets_manager,
+            thousands(month.sealed),
+            thousands(month.sealed_storage),
+            thousands(month.sealed_calls),
+            thousands(month.secrets_manager),
             month.secret_writes_per_second,
         );
     }
@@ -204,12 +202,25 @@ fn on_paper(simulation: &Simulation, sealed: &Whole, secrets: &Whole) -> String 
     let ten_million = Month::of(1e7, simulation, sealed, secrets);
     out + &format!(
         "\nSecrets Manager takes {} writes a second in an account and region, which cannot be raised, and 500,000 secrets: at \
-         these writes per refresh, {:.0} credentials are its end even without any herd. The sealed vault writes to the table \
+         these writes per refresh, {} credentials are its end even without any herd. The sealed vault writes to the table \
          alone. At ten million, each of the {DUE_SHARDS} shards of the index takes {:.1} writes a second; a partition takes \
          {:.0}.\n",
         bill::SECRET_WRITES,
-        bill::SECRET_WRITES / one.secret_writes_per_second,
+        thousands(bill::SECRET_WRITES / one.secret_writes_per_second),
         ten_million.shard_writes_per_second,
         bill::PARTITION_WRITES,
     )
+}
+
+/// A whole number with commas.
+fn thousands(number: f64) -> String {
+    let digits = format!("{number:.0}");
+    let mut out = String::new();
+    for (place, digit) in digits.char_indices() {
+        if place > 0 && (digits.len() - place) % 3 == 0 {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
 }

@@ -70,6 +70,8 @@ pub struct Steps {
     pub stage: Step,
     pub commit: Step,
     pub forget: Step,
+    /// Letting go of a version that the table does not have, as with Secrets Manager.
+    pub forget_nothing: Step,
     pub record: Step,
     pub reschedule: Step,
     /// The read of a token: the credential and its document.
@@ -88,6 +90,7 @@ impl Steps {
             stage: step("stage"),
             commit: step("commit_refresh"),
             forget: step("forget"),
+            forget_nothing: step("forget, of what is elsewhere"),
             record: step("record_attempt"),
             reschedule: step("reschedule"),
             read: step("find_credential or open, for a read"),
@@ -96,8 +99,9 @@ impl Steps {
     }
 
     /// Those whose sums are kept for the whole run; `list` is summed up minute by minute.
-    pub fn of_work(&self) -> [&Step; 10] {
-        let Self { find, open, acquire, stage, commit, forget, record, reschedule, read, note_use, .. } = self;
-        [find, open, acquire, stage, commit, forget, record, reschedule, read, note_use]
+    pub fn of_work(&self) -> [&Step; 11] {
+        let Self { find, open, acquire, stage, commit, forget, forget_nothing, record, .. } = self;
+        let Self { reschedule, read, note_use, .. } = self;
+        [find, open, acquire, stage, commit, forget, forget_nothing, record, reschedule, read, note_use]
     }
 }

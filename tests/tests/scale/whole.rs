@@ -64,7 +64,6 @@ impl Units {
 /// What was measured on one vault.
 #[derive(Debug)]
 pub struct Whole {
-    pub vault: VaultKind,
     /// How many refreshes were asked for, and how many brought a new generation.
     pub asked: usize,
     pub refreshes: usize,
@@ -127,7 +126,6 @@ pub async fn measure(kind: VaultKind, credentials: usize, rounds: u32) -> anyhow
     let (table_of_read, secrets_of_read) = (Units::each(table, reads), secrets.each(reads));
     world.into_parts().0.shutdown().await;
     Ok(Whole {
-        vault: kind,
         asked,
         refreshes,
         reads,
