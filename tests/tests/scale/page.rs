@@ -10,6 +10,8 @@ use super::process::Used;
 use super::verdict::{correlation, mean};
 use super::whole::Whole;
 
+/// What `make scale` takes when it is not told otherwise.
+const MILLION: usize = 1_000_000;
 /// How many credentials there are on paper.
 const ON_PAPER: [f64; 3] = [100_000.0, 1_000_000.0, 10_000_000.0];
 
@@ -30,6 +32,9 @@ pub fn write(simulation: &Simulation, sealed: &Whole, secrets: &Whole) -> String
         simulation.minutes,
         today.format("%Y-%m-%d"),
     );
+    if simulation.count < MILLION {
+        out += "This is not the run with a million credentials, which `make scale` alone makes.\n\n";
+    }
     out += &sweeps(simulation);
     out += &steps(simulation);
     out += &figures(simulation, sealed, secrets);

@@ -15,9 +15,9 @@ svg{color:#24292f;background:#ffffff;font:12px sans-serif}\
 .due{stroke:#0969da;fill:#0969da}.read{stroke:#bc4c00;fill:#bc4c00}\
 @media(prefers-color-scheme:dark){svg{color:#e6edf3;background:#0d1117}\
 .due{stroke:#58a6ff;fill:#58a6ff}.read{stroke:#f0883e;fill:#f0883e}}\
-text{fill:currentColor;stroke:none}text.due,text.read{fill:inherit}\
+text{fill:currentColor;stroke:none}text.due,text.read{stroke:none}\
 .axis{stroke:currentColor;stroke-width:1;fill:none}.grid{stroke:currentColor;stroke-opacity:.18}\
-polyline{fill:none;stroke-width:1.8}";
+polyline.due,polyline.read{fill:none;stroke-width:1.8}";
 
 /// One panel: where it stands, and what its axes reach to.
 struct Panel {
