@@ -21,6 +21,7 @@ use grantkeeper::testing::fixtures::{self, start};
 use grantkeeper::vault::Vault as _;
 use grantkeeper_local::engines::Engines;
 use grantkeeper_local::stack::TABLE;
+use grantkeeper_tests::capacity::item_bytes;
 
 use super::process::Progress;
 use super::steps::Steps;
@@ -33,6 +34,8 @@ const IDLE_DAYS: u32 = 60;
 const BATCH: usize = 25;
 const AT_ONCE: usize = 8;
 const PROJECTS: usize = 20;
+/// How many items are looked at for their sizes.
+const SAMPLE: i32 = 300;
 /// The lengths of tokens, as of a provider with signed access tokens (characters).
 const ACCESS_TOKEN: usize = 800;
 const REFRESH_TOKEN: usize = 200;
@@ -179,30 +182,34 @@ impl Table {
         })
     }
 
-    /// The sizes of items on average, by the first letters of their sort key, in a sample from somewhere in the table.
+    /// The sizes of items on average, by the first letters of their sort key: of a sample of credentials, and of what there
+    /// is of their attempts and documents.
     pub async fn sizes(&self) -> anyhow::Result<BTreeMap<&'static str, f64>> {
         let mut found: BTreeMap<&str, (usize, usize)> = BTreeMap::new();
-        let mut start = None;
-        for _ in 0..20 {
-            let page = self.sdk.scan().table_name(TABLE).limit(500).set_exclusive_start_key(start).send().await?;
-            for item in page.items() {
-                let sk = item.get("sk").and_then(|sk| sk.as_s().ok()).context("no sort key")?;
-                let kinds = ["META", "DOC", "ATTEMPT"];
-                let Some(kind) = kinds.into_iter().find(|kind| sk.starts_with(kind)) else { continue };
-                let (count, bytes) = found.entry(kind).or_default();
-                (*count, *bytes) = (*count + 1, *bytes + size(item));
-            }
-            start = page.last_evaluated_key;
-            if start.is_none() {
-                break;
+        let sample = self.sdk.scan().table_name(TABLE).limit(SAMPLE).send().await?;
+        for item in sample.items() {
+            count(&mut found, item)?;
+            let pk = item.get("pk").and_then(|pk| pk.as_s().ok()).context("no partition key")?;
+            let Some((project, id)) = pk.strip_prefix("P#").and_then(|pk| pk.split_once("#C#")) else { continue };
+            let documents = self.sdk.query().table_name(TABLE).key_condition_expression("pk = :pk");
+            let place = AttributeValue::S(format!("V#{project}#{id}"));
+            for document in documents.expression_attribute_values(":pk", place).send().await?.items() {
+                count(&mut found, document)?;
             }
         }
         Ok(found.into_iter().map(|(kind, (count, bytes))| (kind, bytes as f64 / count as f64)).collect())
     }
 }
 
-fn size(item: &HashMap<String, AttributeValue>) -> usize {
-    grantkeeper_tests::capacity::item_bytes(item)
+fn count(
+    found: &mut BTreeMap<&'static str, (usize, usize)>,
+    item: &HashMap<String, AttributeValue>,
+) -> anyhow::Result<()> {
+    let sk = item.get("sk").and_then(|sk| sk.as_s().ok()).context("no sort key")?;
+    let kind = ["META", "DOC", "ATTEMPT"].into_iter().find(|kind| sk.starts_with(kind));
+    let (count, bytes) = found.entry(kind.context("another kind of item")?).or_default();
+    (*count, *bytes) = (*count + 1, *bytes + item_bytes(item));
+    Ok(())
 }
 
 /// The plan for a token set that is obtained now.
