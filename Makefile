@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run test check unit chaos chaos-faults check-dynamodb-local build tools clean-tools
+.PHONY: help run test check unit chaos chaos-faults check-dynamodb-local scale build tools clean-tools
 
 TOOLS := $(CURDIR)/.tools
 VENV := $(TOOLS)/venv
@@ -50,6 +50,12 @@ chaos-faults: CHAOS_SEED := $(or $(CHAOS_SEED),$(shell date +%s))
 chaos-faults: ## Random faults of workers, store, vault and provider (CHAOS_ROUNDS, CHAOS_SEED)
 	@echo "seed $(CHAOS_SEED), $(CHAOS_ROUNDS) rounds"
 	CHAOS_SEED=$(CHAOS_SEED) CHAOS_ROUNDS=$(CHAOS_ROUNDS) cargo test -p grantkeeper-tests --test faults --locked -- chaos::
+
+# Not a part of `make test`, which runs the same with fewer: it takes hours.
+COUNT ?= 1000000
+MINUTES ?= 60
+scale: ## A million credentials, and what they cost (COUNT=100000 MINUTES=12: ten minutes), into tests/measure/SCALE.md
+	cargo test -p grantkeeper-tests --test scale --locked -- --count $(COUNT) --minutes $(MINUTES) --page $(CURDIR)/tests/measure
 
 build: tools ## The Lambda artifacts, as `sam deploy` takes them (release build: takes long)
 	sam build

@@ -33,6 +33,18 @@ pub(super) fn credential_item(credential: &Credential) -> StoreResult<Item> {
     Ok(item)
 }
 
+#[cfg(feature = "testing")]
+impl DynamoDbStore {
+    /// The item of a new credential alone, without its pointer and its name: for whoever fills a table with more of them
+    /// than there is time for transactions.
+    ///
+    /// # Errors
+    /// `Corrupt`, when it cannot be written as an item.
+    pub fn item_of(credential: &Credential) -> StoreResult<HashMap<String, AttributeValue>> {
+        credential_item(credential)
+    }
+}
+
 /// Whether the grant of `new` is, or was until one refresh ago, that of what is stored: then a repeated call meets its
 /// own result.
 pub(super) fn carries(stored: &Credential, new: &Credential) -> bool {
