@@ -22,7 +22,8 @@ pub fn acquire(stored: &Credential, acquire: &AcquireRefresh) -> Updated {
     let left = stored.intent.as_ref().map(|intent| &intent.attempt);
     if stored.generation == acquire.generation && refreshable(stored) && free && left == acquire.take_over.as_ref() {
         let until = acquire.until.timestamp_millis();
-        let stays = acquire.due_before.is_some_and(|due| due <= until);
+        // Work that was put off after the caller read it is moved all the same.
+        let stays = [acquire.due_before, stored.due_at].iter().all(|due| due.is_some_and(|due| due <= until));
         return Ok(Credential {
             fence: stored.fence + 1,
             lease: Some(Lease { owner: acquire.owner.clone(), until_ms: until }),
@@ -125,7 +126,7 @@ pub fn reschedule(stored: &Credential, base: &Credential, next_due: Option<i64>)
     if !still || owner(stored) != owner(base) {
         return refused(stored);
     }
-    Ok(Credential { due_at: next_due, ..stored.clone() })
+    Ok(Credential { due_at: next_due, backoff_until: None, ..stored.clone() })
 }
 
 /// [`crate::store::Store::change_status`], as far as it concerns the credential itself.
