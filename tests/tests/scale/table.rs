@@ -135,7 +135,8 @@ impl Table {
 
     /// A credential as most are, in its fortieth generation.
     fn credential(&self, number: usize) -> anyhow::Result<Credential> {
-        let session = self.sessions.get(number % PROJECTS).context("no such project")?;
+        // Whole hundreds, so that every project has every kind.
+        let session = self.sessions.get(number / 100 % PROJECTS).context("no such project")?;
         let kind = Kind::of(number);
         // Hot ones are refreshed every 42 to 48 minutes, idle ones every seven days: they are somewhere in between.
         let age = match kind {

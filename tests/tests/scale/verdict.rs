@@ -27,6 +27,9 @@ pub fn of(simulation: &Simulation) -> anyhow::Result<()> {
     ensure!(done.hot > 0 && done.idle > 0 && done.put_off > 0, "not every kind of work came up: {done:?}");
     let (worked, due) = (done.refreshes() + done.put_off, sweeps.iter().map(|sweep| sweep.due).sum::<usize>());
     ensure!(worked == due, "{due} were due, {worked} were worked");
+    for kind in ["META", "DOC", "ATTEMPT"] {
+        ensure!(simulation.sizes.contains_key(kind), "the sample has no {kind}: {:?}", simulation.sizes);
+    }
     herd(sweeps)?;
     let budgets = [("acquire_refresh", 4.0), ("commit_refresh", 4.0), ("find_credential", 1.0)];
     for (name, budget) in budgets {
