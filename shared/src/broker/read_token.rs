@@ -97,6 +97,7 @@ impl Broker {
     }
 
     pub(super) async fn read_one(&self, reading: &Reading<'_>, id: &str) -> Result<Delivered> {
+        let begun = reading.begun.unwrap_or_else(Instant::now);
         let id = CredentialId::parse(id).map_err(|_| Error::NotFound)?;
         let (credential, prefetched) = self.find_with_secret(&reading.project, &id).await?;
         may_read(reading.caller, &credential)?;
@@ -108,7 +109,7 @@ impl Broker {
         let client = self.client_of_credential(&credential).await?;
         self.note_use(&client, &credential).await;
 
-        let (min_ttl, begun) = (reading.min_ttl, reading.begun.unwrap_or_else(Instant::now));
+        let min_ttl = reading.min_ttl;
         let (mut credential, prefetched, mut warning) = match need(&credential, self.now(), min_ttl) {
             Need::Serve => (credential, prefetched, None),
             Need::ServeShort => (credential, prefetched, Some("min_ttl_unreachable")),

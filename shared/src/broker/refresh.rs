@@ -1,5 +1,7 @@
 //! Refreshes a credential because a caller says so.
 
+use tokio::time::Instant;
+
 use super::Broker;
 use super::access::Caller;
 use crate::error::{Error, Result};
@@ -14,12 +16,13 @@ impl Broker {
     /// # Errors
     /// Why there are no new tokens. A token that is still valid can still be read.
     pub async fn refresh(&self, caller: &Caller, id: &str) -> Result<Credential> {
+        let begun = Instant::now();
         caller.require(&[Role::Platform, Role::Superuser], "credentials:refresh")?;
         let project = caller.project(None)?;
         let id = CredentialId::parse(id).map_err(|_| Error::NotFound)?;
         let credential = self.store().find_credential(&project, &id).await?.ok_or(Error::NotFound)?;
         let client = self.client_of_credential(&credential).await?;
-        match self.engine().refresh(&client, credential.clone(), Reason::Forced, WAIT_BUDGET).await {
+        match self.engine().refresh_since(begun, &client, credential.clone(), Reason::Forced, WAIT_BUDGET).await {
             Err(error) if error.needs_reauthorization() => {
                 Err(error.reauthorized_at(self.reauthorize_url(&project, &credential).await))
             }

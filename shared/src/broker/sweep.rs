@@ -1,10 +1,11 @@
 //! Hands out what is due to the queues, and does it.
 
-use futures::stream::{self, StreamExt as _, TryStreamExt as _};
+use futures::stream::{self, StreamExt as _};
 use tokio::time::{Duration, Instant};
 
 use super::Broker;
 use crate::error::{Error, Result};
+use crate::refresh::jitter;
 use crate::refresh::sweep::{Work, Worked};
 use crate::store::{DUE_SHARDS, Due};
 use crate::telemetry;
@@ -38,18 +39,29 @@ impl Broker {
             tracing::warn!(waiting, "the workers are behind; nothing more is queued for now");
             return Ok(0);
         }
-        let shards = stream::iter(0..DUE_SHARDS).map(|shard| self.sweep(shard, begun)).buffer_unordered(SHARDS_AT_ONCE);
-        let swept: Vec<Swept> = shards.try_collect().await?;
+        // Beginning elsewhere each time, so that no shard is always the one for which no time is left.
+        let first = u32::from(jitter()) % DUE_SHARDS;
+        let shards = stream::iter(0..DUE_SHARDS).map(|shard| self.sweep((first + shard) % DUE_SHARDS, begun));
+        let all: Vec<Result<Swept>> = shards.buffer_unordered(SHARDS_AT_ONCE).collect().await;
+        // A shard that did not answer keeps nobody from the others, and is told at the end.
+        let swept: Vec<&Swept> = all.iter().flatten().collect();
         let handed_out = swept.iter().map(|shard| shard.handed_out).sum();
         let oldest = swept.iter().map(|shard| shard.oldest).max().unwrap_or_default();
         telemetry::measure("DueWork", u64::try_from(handed_out).unwrap_or_default(), now);
         telemetry::measure("OldestDueSeconds", u64::try_from(oldest / 1000).unwrap_or_default(), now);
+        if let Some(error) = all.into_iter().find_map(Result::err) {
+            return Err(error);
+        }
         Ok(handed_out)
     }
 
     async fn sweep(&self, shard: u32, begun: Instant) -> Result<Swept> {
         let (mut swept, mut cursor) = (Swept::default(), None);
         loop {
+            if begun.elapsed() >= SWEEP_FOR {
+                tracing::warn!(shard, "more is due than a tick has time for");
+                return Ok(swept);
+            }
             let page = self.engine().find_due(shard, cursor.as_deref()).await?;
             let now = self.now().timestamp_millis();
             swept.handed_out += page.items.len();
@@ -57,10 +69,6 @@ impl Broker {
             self.hand_out(&page.items).await?;
             cursor = page.next;
             if cursor.is_none() {
-                return Ok(swept);
-            }
-            if begun.elapsed() >= SWEEP_FOR {
-                tracing::warn!(shard, "more is due than a tick has time for");
                 return Ok(swept);
             }
         }

@@ -167,7 +167,10 @@ impl Health {
 
     /// Whether its work belongs into the queue of those that take long or fail.
     pub fn is_apart(&self, now: Timestamp) -> bool {
-        self.open_until.is_some() || self.slow_until.is_some_and(|until| now.timestamp_millis() < until)
+        let now = now.timestamp_millis();
+        // A while longer than it is open: its probe may still find it out.
+        let lately = |until: i64| now < until + MAX_OUTAGE.num_milliseconds();
+        self.open_until.is_some_and(lately) || self.slow_until.is_some_and(|until| now < until)
     }
 }
 

@@ -95,6 +95,13 @@ impl TokenSet {
         })
     }
 
+    /// Whether both have the same access or refresh token.
+    pub fn shares_a_token_with(&self, other: &Self) -> bool {
+        let same = |one: &Secret<String>, other: &Secret<String>| one.matches(other.expose().as_bytes());
+        let refresh = self.refresh_token.as_ref().zip(other.refresh_token.as_ref());
+        refresh.is_some_and(|(one, other)| same(one, other)) || same(&self.access_token, &other.access_token)
+    }
+
     /// With a refresh token the name and password that brought it are no longer needed. No variable has their names.
     pub fn forget_password(&mut self) {
         if self.refresh_token.is_some() {

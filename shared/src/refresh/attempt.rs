@@ -4,6 +4,7 @@ use chrono::Duration;
 use tokio::time::Instant;
 
 use super::ask::{Grant, KnownSecret, bound_elsewhere};
+use super::breaker::Seen;
 use super::commit::Release;
 use super::diagnose::{Facts, advised};
 use super::send::{FIRST_NEEDS, Trial};
@@ -135,7 +136,7 @@ impl Engine {
             return Err(Error::Refreshing { retry_after: std::time::Duration::from_secs(1) });
         }
         let answer = self.send(&mut trial).await?;
-        self.note_health(pass, &answer, &trial).await;
+        let seen = Seen::of(&answer, client);
         let (number, began) = (trial.held.fence, self.clock.now());
         let settled = self.settle(&mut trial, answer).await;
         let settled = settled.map_err(|error| {
@@ -143,6 +144,8 @@ impl Engine {
             let step = trial.obtained.renewal.step();
             advised(error, step, &trial.exchanges, &credential.requested_scopes, &facts)
         });
+        // What came is stored by now; everything else has time.
+        self.note_health(pass, seen, &trial).await;
         self.note_success(client, trial.secret.as_ref()).await;
         self.record(&credential, number, "refresh", began, &trial.exchanges, settled.as_ref().err()).await;
         settled
@@ -225,6 +228,8 @@ impl Engine {
         binds(&credential.bound_origin, url).ok_or_else(bound_elsewhere)?;
         let secrets = self.secrets_for(client, &resolved, &tokens.inputs).await?;
         let rt_fp = self.fingerprint(&renewal).await?;
+        // Whatever the vault needs to take what the provider gives is there before the provider is asked.
+        self.vault.prepare(&credential.place(credential.generation + 1)).await?;
         Ok(Obtained { tokens, renewal, resolved, secrets, rt_fp })
     }
 

@@ -23,8 +23,9 @@ use crate::telemetry;
 const BELIEVED: i64 = 5;
 /// How often a change is tried when others change the same.
 const ROUNDS: u32 = 3;
-/// The refusals that every other request of the client would meet, too (RFC 6749 §5.2).
-const OF_EVERY_REQUEST: [&str; 3] = ["invalid_client", "unauthorized_client", "unsupported_grant_type"];
+/// The refusal that every other request of the client would meet, too (RFC 6749 §5.2). Any other may be of one credential,
+/// and is only counted.
+const OF_EVERY_REQUEST: &str = "invalid_client";
 
 /// How the endpoints of clients are doing, as this process last read it.
 #[derive(Default)]
@@ -113,7 +114,7 @@ impl Engine {
                 let now = self.clock.now();
                 let probing = health.probing(now);
                 self.health_book.forget(&client.id);
-                match self.store.put_health(&probing, now).await? {
+                match self.store.put_health(&probing, now).await.unwrap_or(true) {
                     true => Ok(Pass { health: probing }),
                     // Another worker probes; a few seconds tell.
                     false => Err(kept_out(health.ailment.unwrap_or(Ailment::Unavailable), Duration::seconds(BELIEVED))),
@@ -123,23 +124,8 @@ impl Engine {
     }
 
     /// Tells the breaker what a request showed. Never fails what it notes.
-    pub(super) async fn note_health(&self, pass: Pass, answer: &Answer, trial: &Trial<'_>) {
-        let own = trial.client.settings.credentials_from == CredentialsFrom::Client;
-        let seen = match answer {
-            Answer::Tokens(_) | Answer::GrantRefused => Seen::Works,
-            // A person's own client, or a request that only this credential makes, says nothing about the others.
-            Answer::ClientRefused { .. } if !own => return,
-            Answer::ClientRefused { error, .. } => {
-                Seen::Failed(Ailment::Refused, OF_EVERY_REQUEST.contains(error), None)
-            }
-            Answer::Later { retry_after } => {
-                let asked = retry_after.and_then(|after| Duration::from_std(after).ok());
-                Seen::Failed(Ailment::Unavailable, false, asked)
-            }
-            Answer::NotSent | Answer::Unknown | Answer::Misbehaved(_) => {
-                Seen::Failed(Ailment::Unavailable, false, None)
-            }
-        };
+    pub(super) async fn note_health(&self, pass: Pass, seen: Option<Seen>, trial: &Trial<'_>) {
+        let Some(seen) = seen else { return };
         let mut health = pass.health;
         for _ in 0..ROUNDS {
             let now = self.clock.now();
@@ -169,13 +155,30 @@ impl Engine {
 }
 
 /// What a request showed.
-enum Seen {
+pub(super) enum Seen {
     Works,
     /// With whether it alone proves it, and for how long the endpoint wants to be left alone.
     Failed(Ailment, bool, Option<Duration>),
 }
 
 impl Seen {
+    /// `None`: it says nothing about the endpoint.
+    pub(super) fn of(answer: &Answer, client: &Client) -> Option<Self> {
+        Some(match answer {
+            Answer::Tokens(_) | Answer::GrantRefused => Self::Works,
+            // A person's own client says nothing about the others.
+            Answer::ClientRefused { .. } if client.settings.credentials_from == CredentialsFrom::Person => return None,
+            Answer::ClientRefused { error, .. } => Self::Failed(Ailment::Refused, *error == OF_EVERY_REQUEST, None),
+            Answer::Later { retry_after } => {
+                let asked = retry_after.and_then(|after| Duration::from_std(after).ok());
+                Self::Failed(Ailment::Unavailable, false, asked)
+            }
+            Answer::NotSent | Answer::Unknown | Answer::Misbehaved(_) => {
+                Self::Failed(Ailment::Unavailable, false, None)
+            }
+        })
+    }
+
     /// `None`: nothing is to be written.
     fn after(&self, health: &Health, trial: &Trial<'_>, now: Timestamp) -> Option<Health> {
         let seen = match self {

@@ -17,7 +17,7 @@ use crate::protocol::scope;
 use crate::protocol::token::TokenAnswer;
 use crate::store::{AcquireRefresh, Attempted, CommitRefresh, NoteAttempt, Orphan, ReleaseRefresh};
 use crate::telemetry;
-use crate::vault::{Prefetched, VaultError};
+use crate::vault::{Place, Prefetched, VaultError};
 
 /// The first backoff; it doubles with each failure in a row up to [`MAX_BACKOFF`].
 const FIRST_BACKOFF: Duration = Duration::seconds(5);
@@ -138,7 +138,7 @@ impl Engine {
             written_until: self
                 .vault
                 .write_floor()
-                .map_or(0, |floor| floor.spend(held.written_until, now.timestamp_millis())),
+                .map_or(held.written_until, |floor| floor.spend(held.written_until, now.timestamp_millis())),
             granted_scopes,
             status,
             status_reason: reason.map(str::to_owned),
@@ -156,7 +156,9 @@ impl Engine {
                 self.forget_older(held).await;
                 Ok(Step::Refreshed(newer))
             }
-            Attempted::Refused(other) => self.not_committed(held, acquire, &commit, other.map(|other| *other)).await,
+            Attempted::Refused(other) => {
+                self.not_committed(client, held, acquire, &commit, other.map(|other| *other)).await
+            }
         }
     }
 
@@ -171,6 +173,7 @@ impl Engine {
     /// S5b: a commit that was refused loses nothing of what was received.
     async fn not_committed(
         &self,
+        client: &Client,
         held: &Credential,
         acquire: &AcquireRefresh,
         commit: &CommitRefresh,
@@ -183,9 +186,11 @@ impl Engine {
         match late {
             Late::Committed => return Ok(Step::Refreshed(Box::new(other))),
             // Another grant took the place of this one: what its last refresh brought is nobody's.
-            Late::OtherGrant => self.end_late(held, &commit.cur).await,
+            Late::OtherGrant => self.end_late(client, held, &commit.cur, Some(&other)).await,
             // It is over at the provider already, so nobody will look into the journal any more.
-            Late::Ended if other.status == CredentialStatus::Revoked => self.end_late(held, &commit.cur).await,
+            Late::Ended if other.status == CredentialStatus::Revoked => {
+                self.end_late(client, held, &commit.cur, None).await
+            }
             Late::Ended | Late::PutAside | Late::Superseded => {
                 let orphan = Orphan {
                     base_gen: held.generation,
@@ -209,17 +214,32 @@ impl Engine {
         }
     }
 
-    /// The grant was replaced while its last refresh was under way: nobody else knows of the tokens that this brought.
-    async fn end_late(&self, held: &Credential, staged: &str) {
-        let place = held.place(held.generation + 1);
+    /// The grant was replaced or ended while its last refresh was under way: nobody else knows of the tokens that this
+    /// brought. `over`: the credential with the grant that took its place, which must not end with them.
+    async fn end_late(&self, client: &Client, held: &Credential, staged: &str, over: Option<&Credential>) {
+        // Servers that keep one grant per person and client would end the new one with the old.
+        if over.is_some() && !client.settings.revocation_request.revokes_replaced() {
+            return;
+        }
         let ended = async {
-            let document = self.vault.open(&place, staged, Prefetched::Nothing).await?;
-            let tokens = TokenSet::from_document(&document).ok_or(Error::Internal("a token set cannot be read"))?;
-            self.keep_apart(held, tokens).await
+            let tokens = self.tokens_at(&held.place(held.generation + 1), staged).await?;
+            if let Some(over) = over {
+                let current = self.tokens_at(&over.place(over.generation), &over.cur).await?;
+                // Where a server gives the same token again, the new grant is the old one.
+                if current.shares_a_token_with(&tokens) {
+                    return Ok(());
+                }
+            }
+            self.keep_apart(held, tokens).await.map(drop)
         };
-        if let Err(error) = ended.await {
+        if let Err::<(), Error>(error) = ended.await {
             tracing::error!(credential = %held.id, %error, "what a late refresh brought was not ended");
         }
+    }
+
+    async fn tokens_at(&self, place: &Place, pointer: &str) -> Result<TokenSet> {
+        let document = self.vault.open(place, pointer, Prefetched::Nothing).await?;
+        TokenSet::from_document(&document).ok_or(Error::Internal("a token set cannot be read"))
     }
 
     /// S6: `invalid_grant` is believed only when no other explanation is left.

@@ -235,7 +235,7 @@ where
 }
 
 /// Something between 0 and 255, to spread what would come at once.
-fn jitter() -> u8 {
+pub(crate) fn jitter() -> u8 {
     // A random UUID is the randomness at hand; only its spread matters here.
     uuid::Uuid::new_v4().as_bytes().first().copied().unwrap_or_default()
 }

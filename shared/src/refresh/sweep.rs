@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use chrono::Duration;
 use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
 
 use super::decide::{is_due, is_open};
 use super::plan::{next_due, warns_of};
@@ -81,6 +82,7 @@ impl Engine {
         work: &Work,
         client: impl AsyncFnOnce(&Work, &ClientId) -> Result<Arc<Client>>,
     ) -> Result<Worked> {
+        let begun = Instant::now();
         let Some(credential) = self.store.find_credential(&work.project, &work.credential).await? else {
             return Ok(Worked::Done);
         };
@@ -93,7 +95,14 @@ impl Engine {
                 },
                 None => None,
             };
-            return self.end(client.as_deref(), &credential).await.map(|()| Worked::Done);
+            return match self.end(client.as_deref(), &credential).await {
+                Err(error @ Error::Internal(_)) => {
+                    tracing::error!(credential = %work.credential, %error, "a grant cannot be ended");
+                    self.postpone(&credential, MAX_PAUSE, None).await?;
+                    Ok(Worked::Done)
+                }
+                ended => ended.map(|()| Worked::Done),
+            };
         }
         let now = self.clock.now();
         if !is_open(&credential, work.generation, now) {
@@ -117,19 +126,23 @@ impl Engine {
         if !is_due(&credential, &client.settings, now) {
             // Nobody uses it, or it was found for its warning alone.
             if credential.due_at.is_some_and(|at| at <= now.timestamp_millis()) {
-                let warned = Credential { warned_of: forecast(&credential, &client), ..credential.clone() };
-                self.store.reschedule(&credential, next_due(&warned, &client.settings, now)).await?;
+                self.store.reschedule(&credential, next_due(&credential, &client.settings, now)).await?;
             }
             return Ok(Worked::Done);
         }
         if !work.apart && self.is_apart(id).await {
             return Ok(Worked::Apart);
         }
-        match self.refresh(&client, credential.clone(), Reason::Due, WAIT_BUDGET).await {
+        match self.refresh_since(begun, &client, credential.clone(), Reason::Due, WAIT_BUDGET).await {
             Ok(_) => Ok(Worked::Done),
-            Err(error @ (Error::Dependency(_) | Error::Internal(_))) => Err(error),
+            Err(error @ Error::Dependency(_)) => Err(error),
             Err(error) => {
-                tracing::warn!(credential = %work.credential, %error, "a scheduled refresh brought no tokens");
+                // One of our own that repeating would not mend is told, and waits like the others.
+                if matches!(error, Error::Internal(_)) {
+                    tracing::error!(credential = %work.credential, %error, "a credential cannot be refreshed");
+                } else {
+                    tracing::warn!(credential = %work.credential, %error, "a scheduled refresh brought no tokens");
+                }
                 // An attempt has noted the time of the next one. Where none was made, nothing was noted yet.
                 let (wait, spread) = match error.plain() {
                     Error::RefreshedTooOften { retry_after } => (Duration::from_std(*retry_after).ok(), None),
@@ -152,11 +165,6 @@ impl Engine {
         }
         Ok(())
     }
-}
-
-/// The end of the refresh token that its project has been warned of by now (Unix milliseconds).
-fn forecast(credential: &Credential, client: &Client) -> Option<i64> {
-    credential.refresh_forecast(&client.settings).map(|forecast| forecast.at.timestamp_millis())
 }
 
 /// Half of the time that it has waited, within bounds: so that it is tried ever less often without being counted.

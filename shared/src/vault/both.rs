@@ -63,6 +63,13 @@ impl Vault for BothVaults {
         self.primary.write_floor()
     }
 
+    async fn prepare(&self, place: &Place) -> VaultResult<()> {
+        match self.only(place) {
+            Some(only) => only.prepare(place).await,
+            None => self.primary.prepare(place).await,
+        }
+    }
+
     async fn forget(&self, place: &Place, pointer: &str) -> VaultResult<()> {
         if let Some(only) = self.only(place) {
             return only.forget(place, pointer).await;

@@ -144,6 +144,11 @@ pub trait Vault: Send + Sync {
     async fn forget(&self, _place: &Place, _pointer: &str) -> VaultResult<()> {
         Ok(())
     }
+    /// Obtains whatever a version at a place will need, so that nothing but the write itself can fail once a provider has
+    /// given what is to be staged.
+    async fn prepare(&self, _place: &Place) -> VaultResult<()> {
+        Ok(())
+    }
     /// Deletes all versions at a place.
     async fn delete(&self, place: &Place) -> VaultResult<()>;
 }

@@ -226,6 +226,10 @@ impl Vault for SealedVault {
         Err(VaultError::Missing)
     }
 
+    async fn prepare(&self, place: &Place) -> VaultResult<()> {
+        self.keys.newest(&place.project).await.map(drop)
+    }
+
     async fn stage(&self, place: &Place, version: &str, document: &Secret<String>) -> VaultResult<String> {
         if !is_version(version) {
             return Err(VaultError::BadVersion);

@@ -50,6 +50,10 @@ impl Vault for WorkerVault {
         self.real.write_floor()
     }
 
+    async fn prepare(&self, place: &Place) -> VaultResult<()> {
+        self.real.prepare(place).await
+    }
+
     async fn forget(&self, place: &Place, pointer: &str) -> VaultResult<()> {
         self.real.forget(place, pointer).await
     }
