@@ -180,7 +180,9 @@ fn same(one: &Secret<String>, other: &Secret<String>) -> bool {
 
 /// The end of the lease: everything is as it was.
 fn released(held: &Credential, acquire: &AcquireRefresh, theirs: Option<&Intent>) -> ReleaseRefresh {
-    let planned = held.backoff_until.or(acquire.due_before).or(held.refresh_after);
+    // Of one that was killed here the due time is only the end of its lease.
+    let before = acquire.due_before.filter(|_| acquire.take_over.is_none());
+    let planned = held.backoff_until.or(before).or(held.refresh_after);
     ReleaseRefresh {
         fence: held.fence,
         attempt: acquire.attempt.clone(),

@@ -155,7 +155,7 @@ async fn a_stack_is_switched_and_back_at_any_moment_and_nothing_is_lost() -> Out
         assert_eq!(presented.len(), 4);
         assert!((1..4).all(|number| presented[number] != presented[number - 1]), "{presented:?}");
         // What is deleted is deleted in both.
-        assert!(it.world.versions(&it.id).await? >= 5);
+        assert!(it.world.versions(&it.id).await? >= 2);
         let ended = it.world.platform().acting_for("ada").delete(&format!("/v1/credentials/{}", it.id)).await?;
         assert_eq!(ended.status, StatusCode::ACCEPTED);
         for _ in 0..100 {
@@ -359,7 +359,9 @@ async fn suspended_ended_shared_and_detached_credentials_move_as_well_and_each_o
     assert_eq!((walked.done, walked.nothing, walked.left.len()), (2, 0, 0));
     for credential in [&stored, &detached] {
         assert_eq!(places(&it.world, way, credential).await?, [(false, true)]);
-        assert_eq!(it.world.stored(credential.id.as_str()).await?, *credential, "nothing else changed");
+        let now = it.world.stored(credential.id.as_str()).await?;
+        // The one that was made here does not say where the index has it.
+        assert_eq!(Credential { due_at: credential.due_at, ..now }, *credential, "nothing else changed");
     }
     Ok(())
 }
