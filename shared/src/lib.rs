@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 pub mod broker;
+mod cache;
 pub mod catalogue;
 pub mod clock;
 pub mod config;

@@ -216,7 +216,7 @@ pub async fn run(command: &VaultCommand, out: &mut (impl Write + Send)) -> anyho
         }
         VaultCommand::Reseal { walk } => {
             let opened = Opened::at(&walk.target).await?;
-            let work = ResealVault { store: opened.store.clone(), vault: opened.vaults.sealed.clone() };
+            let work = ResealVault { vault: opened.vaults.sealed.clone() };
             let complete = opened.walk(&work, walk.at_once, "sealed again", out).await;
             opened.close().await;
             complete

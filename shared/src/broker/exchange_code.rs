@@ -21,7 +21,7 @@ use crate::protocol::id_token::{self, Expected};
 use crate::protocol::token::TokenAnswer;
 use crate::refresh::ask::{Grant, KnownSecret, Presented};
 use crate::refresh::diagnose::{Facts, advised, step_of};
-use crate::refresh::{FUNCTION_TIMEOUT_SECONDS, persist};
+use crate::refresh::{LEASE_SECONDS, persist};
 use crate::store::Completion;
 
 /// How long after its beginning a call may still begin an exchange: 10 s for the answer and 5 s for our writes remain.
@@ -83,7 +83,7 @@ impl Broker {
             return Err(in_progress());
         }
         let now = self.now();
-        let until = now + Duration::seconds(FUNCTION_TIMEOUT_SECONDS + 5);
+        let until = now + Duration::seconds(LEASE_SECONDS);
         // From here on the flow is named with this exchange: no repetition of a write can touch another's.
         let flow = &Flow { exchange_attempt: Some(uuid::Uuid::new_v4().to_string()), ..flow.clone() };
         if !self.store().claim_exchange(flow, until, now).await? {

@@ -13,15 +13,13 @@ use chrono::Duration;
 use super::walk_credentials::{Ended, Work};
 use crate::clock::{Clock, Timestamp};
 use crate::model::credential::{Credential, Intent};
-use crate::refresh::{FUNCTION_TIMEOUT_SECONDS, persist};
+use crate::refresh::{LEASE_SECONDS, persist};
 use crate::secret::Secret;
 use crate::store::{AcquireRefresh, Attempted, ReleaseRefresh, Store};
 use crate::vault::{Place, Prefetched, Vault, VaultError};
 
 /// Stands in the place of a token's fingerprint: this intent presents none.
 const NO_TOKEN: &str = "migration";
-/// How long a lease lasts (seconds).
-const LEASE_SECONDS: i64 = FUNCTION_TIMEOUT_SECONDS + 5;
 /// What is left of the lease when the old vault is told to delete (seconds): more than such a call may take.
 const DELETE_WITHIN: i64 = 10;
 
@@ -46,14 +44,7 @@ type Moving<T> = Result<T, Ended>;
 
 #[async_trait]
 impl Work for MigrateVault {
-    async fn work(&self, credential: &Credential) -> Ended {
-        // The list was read some time ago.
-        let found = persist(|| self.store.find_credential(&credential.project, &credential.id)).await;
-        let credential = match found {
-            Ok(Some(credential)) => credential,
-            Ok(None) => return Ended::Nothing,
-            Err(_) => return Ended::Failed("the store did not answer"),
-        };
+    async fn work(&self, credential: Credential) -> Ended {
         if credential.is_leased(self.clock.now()) {
             return Ended::Later("it is being refreshed");
         }

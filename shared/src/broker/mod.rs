@@ -5,7 +5,6 @@ mod addresses;
 mod answered;
 mod api_request;
 pub mod browse_providers;
-mod cache;
 pub mod change_credential;
 mod change_variables;
 pub mod check_client;
@@ -60,6 +59,7 @@ pub mod walk_credentials;
 
 use std::sync::Arc;
 
+use crate::cache::Cache;
 use crate::catalogue::Catalogue;
 use crate::clock::{Clock, Timestamp};
 use crate::config::Config;
@@ -75,7 +75,9 @@ use crate::store::Store;
 use crate::store::queue::RefreshQueue;
 use crate::vault::Vault;
 use crate::vault::root_key::RootKeys;
-use cache::Cache;
+
+/// How long keys, clients and projects are believed: a revoked key or a changed client is felt everywhere within that time.
+const BELIEVED: chrono::Duration = chrono::Duration::seconds(30);
 
 /// What the broker is made of.
 pub struct Parts {
@@ -118,10 +120,17 @@ impl Broker {
     pub fn new(parts: Parts) -> Self {
         let Parts { config, store, vault, root_keys, clock, outbound, queue, catalogue } = parts;
         let config = Arc::new(config);
-        let (noted, flights, health_book) = Default::default();
-        let engine = Engine { config, store, vault, clock, outbound, root_keys, noted, flights, health_book };
-        let (keys, clients, projects, queued) = Default::default();
-        Self { inner: Arc::new(Inner { catalogue, engine, queue, keys, clients, projects, queued }) }
+        let engine = Engine::new(config, store, vault, clock, outbound, root_keys);
+        let inner = Inner {
+            catalogue,
+            engine,
+            queue,
+            keys: Cache::lasting(BELIEVED),
+            clients: Cache::lasting(BELIEVED),
+            projects: Cache::lasting(BELIEVED),
+            queued: Cache::lasting(BELIEVED),
+        };
+        Self { inner: Arc::new(inner) }
     }
 
     /// The stack's configuration.

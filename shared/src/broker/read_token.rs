@@ -18,7 +18,6 @@ use crate::model::client::Client;
 use crate::model::credential::{Credential, CredentialKind, CredentialStatus};
 use crate::model::ids::{CredentialId, ProjectId};
 use crate::model::principal::Role;
-use crate::model::token_set::TokenSet;
 use crate::protocol::scope;
 use crate::refresh::decide::{Need, need, warning as status_warning};
 use crate::refresh::plan::{is_hot, next_due, notes_use};
@@ -133,9 +132,7 @@ impl Broker {
             Need::Nothing => return Err(self.dead(&credential).await),
         };
         let place = credential.place(credential.generation);
-        let document = self.vault().open(&place, &credential.cur, prefetched).await?;
-        let tokens = TokenSet::from_document(&document);
-        let mut tokens = tokens.ok_or(Error::Internal("a token set cannot be read"))?;
+        let mut tokens = self.engine().tokens_at(&place, &credential.cur, prefetched).await?;
         // Imported with a refresh token alone, or not fetched yet: there is nothing to serve, whatever its times say.
         if tokens.access_token.is_empty() {
             if !credential.may_refresh() {
@@ -231,7 +228,7 @@ impl Broker {
         reason: Reason,
         begun: Instant,
     ) -> Result<Credential> {
-        match self.engine().refresh_since(begun, client, credential.clone(), reason, WAIT_BUDGET).await {
+        match self.engine().refresh(begun, client, credential.clone(), reason, WAIT_BUDGET).await {
             Err(error) if error.needs_reauthorization() => {
                 Err(error.reauthorized_at(self.reauthorize_url(&credential.project, credential).await))
             }

@@ -11,13 +11,12 @@ use crate::error::{Error, Result};
 use crate::model::client::Client;
 use crate::model::credential::{Credential, Schedule};
 use crate::model::flow::Flow;
-use crate::model::token_set::TokenSet;
+use crate::model::token_set::{TokenPair, TokenSet};
 use crate::model::variable::Implicit;
 use crate::protocol::token::TokenAnswer;
 use crate::refresh::ask::bound_elsewhere;
 use crate::refresh::persist;
 use crate::refresh::suspended::ACCOUNT_UNVERIFIED;
-use crate::secret::Secret;
 use crate::store::Replacement;
 use crate::vault::Prefetched;
 
@@ -49,8 +48,7 @@ impl Broker {
     /// When the vault does not answer.
     pub(crate) async fn open_tokens(&self, credential: &Credential) -> Result<TokenSet> {
         let place = credential.place(credential.generation);
-        let document = self.vault().open(&place, &credential.cur, Prefetched::Nothing).await?;
-        TokenSet::from_document(&document).ok_or(Error::Internal("a token set cannot be read"))
+        self.engine().tokens_at(&place, &credential.cur, Prefetched::Nothing).await
     }
 
     /// Fills in the secrets that nobody gave anew: those that the credential has. They go nowhere but to the origins that
@@ -115,7 +113,7 @@ impl Broker {
             new.aside = Some(ACCOUNT_UNVERIFIED);
         }
         let tokens = new.tokens(answer, base.generation + 1, self.now());
-        let current = Current::of(&tokens.0);
+        let current = TokenPair::of(&tokens.0);
         let (stored, replaced) = self.replace_over(Some(flow), &new, base, tokens).await?;
         // As long as nobody knows whose the new grant is, the old one is not ended for it.
         if new.aside.is_none() {
@@ -131,7 +129,7 @@ impl Broker {
         &self,
         new: &NewGrant<'_>,
         replaced: &Credential,
-        current: &Current,
+        current: &TokenPair,
         only_lasting: bool,
     ) {
         // Servers that keep one grant per person and client would end the new one with the old.
@@ -145,7 +143,7 @@ impl Broker {
             let Ok(document) = self.vault().open(&place, pointer, Prefetched::Nothing).await else { continue };
             let Some(old) = TokenSet::from_document(&document) else { continue };
             // Where a server gives the same token again, the new grant is the old one.
-            if current.has(&old) || (only_lasting && old.refresh_token.is_none()) {
+            if current.shares_a_token_with(&old) || (only_lasting && old.refresh_token.is_none()) {
                 continue;
             }
             let of_old = NewGrant {
@@ -209,24 +207,5 @@ pub(crate) fn flow_lost() -> Error {
         code: "flow_failed",
         detail: "The flow was ended by another call while its code was exchanged.".to_owned(),
         advice: &["Open a new connect session, or send the person to the same connect link again."],
-    }
-}
-
-/// The tokens that a credential has now.
-pub(crate) struct Current {
-    access_token: Secret<String>,
-    refresh_token: Option<Secret<String>>,
-}
-
-impl Current {
-    /// Those of a token set.
-    pub(crate) fn of(tokens: &TokenSet) -> Self {
-        Self { access_token: tokens.access_token.clone(), refresh_token: tokens.refresh_token.clone() }
-    }
-
-    fn has(&self, old: &TokenSet) -> bool {
-        let same = |new: &Secret<String>, old: &Secret<String>| new.matches(old.expose().as_bytes());
-        let refresh = self.refresh_token.as_ref().zip(old.refresh_token.as_ref());
-        refresh.is_some_and(|(new, old)| same(new, old)) || same(&self.access_token, &old.access_token)
     }
 }

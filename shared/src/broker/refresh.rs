@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 use crate::model::credential::Credential;
 use crate::model::ids::CredentialId;
 use crate::model::principal::Role;
-use crate::refresh::{Reason, WAIT_BUDGET};
+use crate::refresh::Reason;
 
 impl Broker {
     /// Always calls the provider, or joins a refresh under way; returns after the commit.
@@ -22,11 +22,6 @@ impl Broker {
         let id = CredentialId::parse(id).map_err(|_| Error::NotFound)?;
         let credential = self.store().find_credential(&project, &id).await?.ok_or(Error::NotFound)?;
         let client = self.client_of_credential(&credential).await?;
-        match self.engine().refresh_since(begun, &client, credential.clone(), Reason::Forced, WAIT_BUDGET).await {
-            Err(error) if error.needs_reauthorization() => {
-                Err(error.reauthorized_at(self.reauthorize_url(&project, &credential).await))
-            }
-            other => other,
-        }
+        self.refresh_now(&client, &credential, Reason::Forced, begun).await
     }
 }

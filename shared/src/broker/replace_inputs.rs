@@ -8,16 +8,15 @@ use super::Broker;
 use super::create_by_grant::check_policy;
 use super::inputs::{Inputs, implicit};
 use super::new_grant::{NewGrant, only_tokens};
-use super::reauthorize::Current;
 use crate::error::{Error, Result};
 use crate::model::client::{Client, ClientStatus, CredentialsFrom, GrantType};
 use crate::model::credential::{Credential, CredentialStatus};
 use crate::model::event::Event;
-use crate::model::token_set::TokenSet;
+use crate::model::token_set::{TokenPair, TokenSet};
 use crate::model::variable::{GivenValue, VariableSource, Visibility};
 use crate::protocol::token::TokenAnswer;
 use crate::refresh::ask::bound_elsewhere;
-use crate::refresh::{FUNCTION_TIMEOUT_SECONDS, persist};
+use crate::refresh::{LEASE_SECONDS, persist};
 use crate::secret::Secret;
 use crate::store::{AcquireRefresh, Attempted, CommitRefresh, ReleaseRefresh};
 
@@ -124,7 +123,7 @@ impl Broker {
             return Err(Error::AccountMismatch);
         }
         let tokens = new.tokens(answer, base.generation + 1, self.now());
-        let current = Current::of(&tokens.0);
+        let current = TokenPair::of(&tokens.0);
         let (stored, replaced) = self.replace_over(None, new, base, tokens).await?;
         self.end_replaced(new, &replaced, &current, true).await;
         Ok(stored)
@@ -194,7 +193,7 @@ impl Broker {
             attempt: uuid::Uuid::new_v4().to_string(),
             rt_fp: "none".to_owned(),
             now,
-            until: now + Duration::seconds(FUNCTION_TIMEOUT_SECONDS + 5),
+            until: now + Duration::seconds(LEASE_SECONDS),
             take_over: None,
             tried: Vec::new(),
             due_before: base.due_at,

@@ -87,6 +87,7 @@ impl Broker {
     /// # Errors
     /// [`Error::Invalid`] for a generation that there never was; [`Error::Suspended`] and [`Error::Revoked`].
     pub async fn report_token(&self, caller: &Caller, id: &str, report: TokenReport) -> Result<Reported> {
+        let begun = Instant::now();
         caller.require(&[Role::Runner, Role::Platform], "tokens:report")?;
         let project = caller.project(None)?;
         if ![401, 403].contains(&report.status) {
@@ -106,7 +107,7 @@ impl Broker {
             let rule = "The generation of a token that was read from here.";
             return Err(Error::field("/generation", "unknown_generation", rule));
         }
-        let reported = self.judge(&credential, &report).await?;
+        let reported = self.judge(&credential, &report, begun).await?;
         telemetry::count("TokenReport", "taken", self.now());
         tracing::info!(
             credential = %credential.id, generation = report.generation, status = report.status,
@@ -115,7 +116,7 @@ impl Broker {
         Ok(reported)
     }
 
-    async fn judge(&self, credential: &Credential, report: &TokenReport) -> Result<Reported> {
+    async fn judge(&self, credential: &Credential, report: &TokenReport, begun: Instant) -> Result<Reported> {
         let generation = credential.generation;
         let verdict = |verdict, finding| Ok(Reported { verdict, finding, generation });
         if generation > report.generation {
@@ -146,7 +147,7 @@ impl Broker {
         if is_fresh(credential, now) || is_early(&client, credential, now) {
             return verdict(ReportVerdict::RejectedWhileFresh, Finding::Classified(advice));
         }
-        match self.refresh_now(&client, credential, Reason::Due, Instant::now()).await {
+        match self.refresh_now(&client, credential, Reason::Due, begun).await {
             Ok(newer) => {
                 self.learn_from_refusal(credential, &newer, now).await;
                 Ok(Reported {

@@ -6,28 +6,18 @@ use async_trait::async_trait;
 
 use super::walk_credentials::{Ended, Work};
 use crate::model::credential::Credential;
-use crate::refresh::persist;
-use crate::store::Store;
 use crate::vault::VaultError;
 use crate::vault::sealed::SealedVault;
 
 /// The sealing again of everything that credentials point at. Documents do not change, so no lease is needed.
 pub struct ResealVault {
-    /// The metadata.
-    pub store: Arc<dyn Store>,
     /// The vault.
     pub vault: Arc<SealedVault>,
 }
 
 #[async_trait]
 impl Work for ResealVault {
-    async fn work(&self, credential: &Credential) -> Ended {
-        let found = persist(|| self.store.find_credential(&credential.project, &credential.id)).await;
-        let credential = match found {
-            Ok(Some(credential)) => credential,
-            Ok(None) => return Ended::Nothing,
-            Err(_) => return Ended::Failed("the store did not answer"),
-        };
+    async fn work(&self, credential: Credential) -> Ended {
         let mut done = false;
         for (pointer, generation) in credential.versions() {
             match self.vault.reseal(&credential.place(generation), pointer).await {

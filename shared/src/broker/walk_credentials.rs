@@ -9,6 +9,7 @@ use futures::stream::{self, StreamExt as _};
 use crate::clock::Timestamp;
 use crate::model::credential::Credential;
 use crate::model::ids::{CredentialId, ProjectId};
+use crate::refresh::persist;
 use crate::store::{DUE_SHARDS, Store, StoreResult};
 
 /// How many objects a list is asked for at once.
@@ -34,8 +35,8 @@ pub enum Ended {
 /// Work on one credential. It may be repeated.
 #[async_trait]
 pub trait Work: Send + Sync {
-    /// Does it.
-    async fn work(&self, credential: &Credential) -> Ended;
+    /// Does it on a credential that was read a moment ago.
+    async fn work(&self, credential: Credential) -> Ended;
 }
 
 /// How fast a walk is.
@@ -130,8 +131,8 @@ impl Walk<'_> {
         loop {
             let page = self.store.list_credentials(project, PAGE, cursor.as_deref()).await?;
             // What another project shares is walked there.
-            let own = page.items.into_iter().filter(|credential| credential.project == *project).collect();
-            self.on(own).await;
+            let own = page.items.into_iter().filter(|credential| credential.project == *project);
+            self.on(own.map(|own| (own.project, own.id)).collect()).await;
             report(&self.walked);
             cursor = page.next;
             if cursor.is_none() {
@@ -148,7 +149,8 @@ impl Walk<'_> {
             let mut seen = HashSet::new();
             for due in self.store.list_due(shard, ahead, PER_SHARD, None).await?.items {
                 let found = self.store.find_credential(&due.project, &due.credential).await?;
-                apart.extend(found.filter(|found| found.detached && seen.insert(found.id.clone())));
+                let found = found.filter(|found| found.detached && seen.insert(found.id.clone()));
+                apart.extend(found.map(|found| (found.project, found.id)));
             }
             self.on(apart).await;
             report(&self.walked);
@@ -158,26 +160,24 @@ impl Walk<'_> {
 
     /// What could not be done before.
     async fn again(&mut self, report: &mut (dyn FnMut(&Walked) + Send)) {
-        let mut credentials = Vec::new();
-        for left in std::mem::take(&mut self.again) {
-            match self.store.find_credential(&left.project, &left.credential).await {
-                Ok(Some(credential)) => credentials.push(credential),
-                Ok(None) => {}
-                Err(_) => self.again.push(left),
-            }
-        }
-        self.on(credentials).await;
+        let again = std::mem::take(&mut self.again);
+        self.on(again.into_iter().map(|left| (left.project, left.credential)).collect()).await;
         report(&self.walked);
     }
 
-    async fn on(&mut self, credentials: Vec<Credential>) {
-        let work = self.work;
-        let ended = stream::iter(credentials).map(async |credential| {
-            let ended = work.work(&credential).await;
-            (credential, ended)
+    /// Reads each again: the list was read some time ago.
+    async fn on(&mut self, credentials: Vec<(ProjectId, CredentialId)>) {
+        let (work, store) = (self.work, self.store);
+        let ended = stream::iter(credentials).map(async |(project, id)| {
+            let ended = match persist(|| store.find_credential(&project, &id)).await {
+                Ok(Some(credential)) => work.work(credential).await,
+                Ok(None) => Ended::Nothing,
+                Err(_) => Ended::Later("the store did not answer"),
+            };
+            (project, id, ended)
         });
         let mut ended = std::pin::pin!(ended.buffer_unordered(self.pace.at_once));
-        while let Some((Credential { project, id: credential, .. }, ended)) = ended.next().await {
+        while let Some((project, credential, ended)) = ended.next().await {
             match ended {
                 Ended::Done => self.walked.done += 1,
                 Ended::Nothing => self.walked.nothing += 1,

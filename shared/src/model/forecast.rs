@@ -40,12 +40,16 @@ impl Credential {
             && self.status != CredentialStatus::ReauthorizationRequired
     }
 
+    /// Whether it would be lost with its refresh token: with a kept password a new one is had at any time.
+    pub fn needs_refresh_token(&self, client: &ClientSettings) -> bool {
+        let by_password = self.grant == GrantType::Password && !client.offers(GrantType::RefreshToken);
+        self.lives_by_refresh_token() && !by_password
+    }
+
     /// When its refresh token dies, by what is known of its provider. `None`: nothing is known, or it lives by none.
     pub fn refresh_forecast(&self, client: &ClientSettings) -> Option<RefreshForecast> {
         let facts = &client.refresh;
-        // With a kept password a new refresh token is had at any time.
-        let by_password = self.grant == GrantType::Password && !client.offers(GrantType::RefreshToken);
-        if !self.lives_by_refresh_token() || by_password || facts.kind == Some(RefreshKind::None) {
+        if !self.needs_refresh_token(client) || facts.kind == Some(RefreshKind::None) {
             return None;
         }
         let granted = self.granted_at.unwrap_or(self.created_at);

@@ -129,7 +129,7 @@ impl Health {
         }
         // Requests that were under way when it opened say nothing new.
         if was_open && self.open_until.is_some_and(|until| now.timestamp_millis() < until) {
-            return Self { opened: self.opened, ..next };
+            return Self { ailment: self.ailment, probe_until: self.probe_until, ..next };
         }
         let most = if ailment == Ailment::Refused { MAX_REFUSED } else { MAX_OUTAGE };
         let period =

@@ -95,13 +95,6 @@ impl TokenSet {
         })
     }
 
-    /// Whether both have the same access or refresh token.
-    pub fn shares_a_token_with(&self, other: &Self) -> bool {
-        let same = |one: &Secret<String>, other: &Secret<String>| one.matches(other.expose().as_bytes());
-        let refresh = self.refresh_token.as_ref().zip(other.refresh_token.as_ref());
-        refresh.is_some_and(|(one, other)| same(one, other)) || same(&self.access_token, &other.access_token)
-    }
-
     /// With a refresh token the name and password that brought it are no longer needed. No variable has their names.
     pub fn forget_password(&mut self) {
         if self.refresh_token.is_some() {
@@ -130,6 +123,26 @@ impl TokenSet {
         if self.refresh_token.as_ref().is_none_or(Secret::is_empty) {
             self.refresh_token = old.refresh_token.clone();
         }
+    }
+}
+
+/// The tokens of a token set, to recognise it by when it is gone.
+pub struct TokenPair {
+    access_token: Secret<String>,
+    refresh_token: Option<Secret<String>>,
+}
+
+impl TokenPair {
+    /// Those of a token set.
+    pub fn of(tokens: &TokenSet) -> Self {
+        Self { access_token: tokens.access_token.clone(), refresh_token: tokens.refresh_token.clone() }
+    }
+
+    /// Whether a token set has the same access or refresh token.
+    pub fn shares_a_token_with(&self, other: &TokenSet) -> bool {
+        let same = |one: &Secret<String>, other: &Secret<String>| one.matches(other.expose().as_bytes());
+        let refresh = self.refresh_token.as_ref().zip(other.refresh_token.as_ref());
+        refresh.is_some_and(|(one, other)| same(one, other)) || same(&self.access_token, &other.access_token)
     }
 }
 

@@ -1,6 +1,6 @@
 //! Asks a token endpoint: the one place where codes, refresh tokens, passwords and client secrets are sent.
 
-use std::sync::PoisonError;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -17,6 +17,9 @@ use crate::vault::{Place, Prefetched};
 
 /// How long after its beginning an asking may still try another secret. All tries together have the time of one.
 const TRY_WITHIN: Duration = Duration::from_secs(6);
+/// How long the value of a client's secret is kept in the process. Its id is looked up with the client, so a secret that was
+/// taken away is not used for any longer.
+pub(super) const SECRETS_KEPT: chrono::Duration = chrono::Duration::minutes(5);
 /// How long after its last success a client secret's next one is noted.
 const NOTE_AFTER: chrono::Duration = chrono::Duration::hours(1);
 
@@ -95,7 +98,7 @@ struct Asking<'a> {
 /// A client secret, with its id where it is the client's own.
 pub(crate) struct KnownSecret {
     id: Option<String>,
-    value: Secret<String>,
+    value: Arc<Secret<String>>,
 }
 
 /// An answer, with the record of how it came about.
@@ -240,7 +243,7 @@ impl Engine {
             let endpoint = TokenEndpoint {
                 url,
                 client_id: &resolved.client_id,
-                client_secret: secret.map(|secret| &secret.value),
+                client_secret: secret.map(KnownSecret::value),
                 auth_method: dialect.auth.unwrap_or(resolved.auth_method),
                 scope_separator: Some(&resolved.scope_separator),
                 extra: &resolved.params,
@@ -291,7 +294,7 @@ impl Engine {
         if client.settings.credentials_from == CredentialsFrom::Person {
             let value = inputs.get("client_secret").cloned();
             let value = value.ok_or(Error::Internal("a credential lacks the client secret of its owner"))?;
-            return Ok(vec![KnownSecret { id: None, value }]);
+            return Ok(vec![KnownSecret { id: None, value: Arc::new(value) }]);
         }
         // A secret goes only to the origins it was entered for (SECURITY.md 24).
         if !may_ask(client, client) {
@@ -305,8 +308,16 @@ impl Engine {
     async fn open_secrets(&self, client: &Client, ids: Vec<String>) -> Result<Vec<KnownSecret>> {
         let place = Place::new(client.settings.home(), client.id.as_str());
         let mut secrets = Vec::with_capacity(ids.len());
+        let now = self.clock.now();
         for id in ids {
-            let value = self.vault.open(&place, &id, Prefetched::Nothing).await?;
+            let key = (client.id.clone(), id.clone());
+            let value = match self.client_secrets.get(&key, now) {
+                Some(known) => known,
+                None => {
+                    let value = self.vault.open(&place, &id, Prefetched::Nothing).await?;
+                    self.client_secrets.insert(key, value, now)
+                }
+            };
             secrets.push(KnownSecret { id: Some(id), value });
         }
         Ok(secrets)

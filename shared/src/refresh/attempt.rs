@@ -3,20 +3,22 @@
 use chrono::Duration;
 use tokio::time::Instant;
 
-use super::ask::{Grant, KnownSecret, bound_elsewhere};
+use super::ask::{Answer, Grant, KnownSecret, bound_elsewhere};
 use super::breaker::Seen;
-use super::commit::Release;
 use super::diagnose::{Facts, advised};
+use super::examine::Examined;
+use super::release::{Release, given_up, soon};
 use super::send::{FIRST_NEEDS, Trial};
-use super::steps::{Entrance, entrance};
+use super::steps::{Entrance, Next, after_answer, entrance};
 use super::{Engine, LEASE_SECONDS, Reason, SEND_WITHIN, Step, suspended};
 use crate::error::{Error, Result};
 use crate::model::client::{Client, ClientStatus, GrantType, Resolved, binds};
-use crate::model::credential::{Credential, CredentialStatus};
+use crate::model::credential::{Credential, CredentialStatus, Outcome};
 use crate::model::token_set::TokenSet;
 use crate::protocol::advice;
 use crate::secret::Secret;
 use crate::store::{AcquireRefresh, Attempted};
+use crate::telemetry;
 use crate::vault::Prefetched;
 
 /// What `status_reason` begins with after a refusal of our client, before the RFC 6749 §5.2 code.
@@ -136,7 +138,7 @@ impl Engine {
             return Err(Error::Refreshing { retry_after: std::time::Duration::from_secs(1) });
         }
         let answer = self.send(&mut trial).await?;
-        let seen = Seen::of(&answer, client);
+        let seen = Seen::of(&answer, &trial);
         let (number, began) = (trial.held.fence, self.clock.now());
         let settled = self.settle(&mut trial, answer).await;
         let settled = settled.map_err(|error| {
@@ -149,6 +151,30 @@ impl Engine {
         self.note_success(client, trial.secret.as_ref()).await;
         self.record(&credential, number, "refresh", began, &trial.exchanges, settled.as_ref().err()).await;
         settled
+    }
+
+    /// S4 to S6: what the answer leads to.
+    async fn settle(&self, trial: &mut Trial<'_>, mut answer: Answer) -> Result<Step> {
+        loop {
+            let next = after_answer(answer.heard(), trial.standing(self.time_to_send(trial)));
+            answer = match (next, answer) {
+                (Next::Commit, Answer::Tokens(answer)) => return self.commit(trial, *answer).await,
+                (Next::Examine, _) => match self.grant_refused(trial).await? {
+                    Examined::Over(step) => return Ok(step),
+                    Examined::Again(answer) => answer,
+                },
+                // Whatever was to be sent again was.
+                (next, answer) => {
+                    let keep = matches!(next, Next::KeepIntent | Next::SendAgain).then_some(Outcome::Unknown);
+                    let (release, error) = given_up(&trial.held, answer);
+                    telemetry::count("Refresh", release.counted, self.clock.now());
+                    let in_doubt = keep.is_some() || trial.in_doubt();
+                    let backoff = if in_doubt { soon(&trial.held, release.backoff) } else { release.backoff };
+                    self.release(trial, Release { keep_intent: keep, backoff, ..release }).await?;
+                    return Err(error);
+                }
+            };
+        }
     }
 
     /// S0, the rest: whether the client can be used and no backoff stands against it.
@@ -216,8 +242,7 @@ impl Engine {
     /// What the request and the commit need: after the provider answered, only our own writes may remain.
     async fn obtain(&self, client: &Client, credential: &Credential) -> Result<Obtained> {
         let place = credential.place(credential.generation);
-        let document = self.vault.open(&place, &credential.cur, Prefetched::Nothing).await?;
-        let tokens = TokenSet::from_document(&document).ok_or(Error::Internal("a token set cannot be read"))?;
+        let tokens = self.tokens_at(&place, &credential.cur, Prefetched::Nothing).await?;
         let renewal = Renewal::of(credential, &tokens)?;
         let resolved = client.resolve(&credential.variables, &tokens.inputs).map_err(|_| values_do_not_fit())?;
         // What would be refused after the lease is taken is refused before.

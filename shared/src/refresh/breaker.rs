@@ -1,14 +1,11 @@
 //! Asks the breaker before a request, and tells it afterwards (N13). It never fails what it protects: a breaker that cannot
 //! be read is closed.
 
-use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
-
 use chrono::Duration;
 
 use super::ask::Answer;
 use super::attempt::Obtained;
-use super::commit::is_urgent;
+use super::release::is_urgent;
 use super::send::Trial;
 use super::{Engine, Reason, jitter};
 use crate::clock::Timestamp;
@@ -19,34 +16,13 @@ use crate::model::health::{Ailment, Gate, Health};
 use crate::model::ids::ClientId;
 use crate::telemetry;
 
-/// How long what was read is believed (seconds).
-const BELIEVED: i64 = 5;
+/// How long what was read is believed.
+pub(super) const BELIEVED: Duration = Duration::seconds(5);
 /// How often a change is tried when others change the same.
 const ROUNDS: u32 = 3;
-/// The refusal that every other request of the client would meet, too (RFC 6749 §5.2). Any other may be of one credential,
-/// and is only counted.
+/// The refusal that every other request of the client would meet, too, where the server says it by this name (RFC 6749
+/// §5.2). Any other, and a 401 that only looks like it, may be of one credential, and is only counted.
 const OF_EVERY_REQUEST: &str = "invalid_client";
-
-/// How the endpoints of clients are doing, as this process last read it.
-#[derive(Default)]
-pub(crate) struct HealthBook(Mutex<HashMap<ClientId, (Timestamp, Vec<Health>)>>);
-
-impl HealthBook {
-    fn lock(&self) -> MutexGuard<'_, HashMap<ClientId, (Timestamp, Vec<Health>)>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn get(&self, client: &ClientId, now: Timestamp) -> Option<Vec<Health>> {
-        let book = self.lock();
-        let (read_at, all) = book.get(client)?;
-        let age = now - *read_at;
-        (age >= Duration::zero() && age < Duration::seconds(BELIEVED)).then(|| all.clone())
-    }
-
-    fn forget(&self, client: &ClientId) {
-        self.lock().remove(client);
-    }
-}
 
 /// The right to send, with what was known of the endpoint.
 pub(super) struct Pass {
@@ -57,14 +33,11 @@ impl Engine {
     /// How the endpoints of a client are doing.
     pub(crate) async fn health(&self, client: &ClientId) -> Vec<Health> {
         let now = self.clock.now();
-        if let Some(known) = self.health_book.get(client, now) {
-            return known;
+        if let Some(known) = self.healths.get(client, now) {
+            return known.to_vec();
         }
         match self.store.list_health(client).await {
-            Ok(all) => {
-                self.health_book.lock().insert(client.clone(), (now, all.clone()));
-                all
-            }
+            Ok(all) => self.healths.insert(client.clone(), all, now).to_vec(),
             Err(error) => {
                 tracing::warn!(%client, %error, "how a client is doing cannot be read");
                 Vec::new()
@@ -106,18 +79,16 @@ impl Engine {
         match health.gate(client.revision, self.clock.now()) {
             Gate::Closed => Ok(Pass { health }),
             // Few are in doubt, and a provider's grace may be running for them: what the breaker spares it is the others.
-            Gate::Open { ailment: Ailment::Unavailable, .. } | Gate::Probe if is_urgent(credential) => {
-                Ok(Pass { health })
-            }
+            Gate::Open { .. } | Gate::Probe if is_urgent(credential) => Ok(Pass { health }),
             Gate::Open { wait, ailment } => Err(kept_out(ailment, wait)),
             Gate::Probe => {
                 let now = self.clock.now();
                 let probing = health.probing(now);
-                self.health_book.forget(&client.id);
+                self.healths.remove(&client.id);
                 match self.store.put_health(&probing, now).await.unwrap_or(true) {
                     true => Ok(Pass { health: probing }),
                     // Another worker probes; a few seconds tell.
-                    false => Err(kept_out(health.ailment.unwrap_or(Ailment::Unavailable), Duration::seconds(BELIEVED))),
+                    false => Err(kept_out(health.ailment.unwrap_or(Ailment::Unavailable), BELIEVED)),
                 }
             }
         }
@@ -130,7 +101,7 @@ impl Engine {
         for _ in 0..ROUNDS {
             let now = self.clock.now();
             let Some(next) = seen.after(&health, trial, now) else { return };
-            self.health_book.forget(&next.client);
+            self.healths.remove(&next.client);
             match self.store.put_health(&next, now).await {
                 Ok(true) => {
                     if health.open_until.is_none() && next.open_until.is_some() {
@@ -163,12 +134,17 @@ pub(super) enum Seen {
 
 impl Seen {
     /// `None`: it says nothing about the endpoint.
-    pub(super) fn of(answer: &Answer, client: &Client) -> Option<Self> {
+    pub(super) fn of(answer: &Answer, trial: &Trial<'_>) -> Option<Self> {
         Some(match answer {
             Answer::Tokens(_) | Answer::GrantRefused => Self::Works,
             // A person's own client says nothing about the others.
-            Answer::ClientRefused { .. } if client.settings.credentials_from == CredentialsFrom::Person => return None,
-            Answer::ClientRefused { error, .. } => Self::Failed(Ailment::Refused, *error == OF_EVERY_REQUEST, None),
+            Answer::ClientRefused { .. } if trial.client.settings.credentials_from == CredentialsFrom::Person => {
+                return None;
+            }
+            Answer::ClientRefused { .. } => {
+                let said = trial.exchanges.last().and_then(|exchange| exchange.reading.as_ref()?.error.as_deref());
+                Self::Failed(Ailment::Refused, said == Some(OF_EVERY_REQUEST), None)
+            }
             Answer::Later { retry_after } => {
                 let asked = retry_after.and_then(|after| Duration::from_std(after).ok());
                 Self::Failed(Ailment::Unavailable, false, asked)

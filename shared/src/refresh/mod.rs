@@ -13,11 +13,14 @@ pub(crate) mod commit;
 pub mod decide;
 pub(crate) mod diagnose;
 mod end;
+mod examine;
 mod flight;
 mod introspect;
+mod late;
 pub mod plan;
 mod record;
 mod recover;
+mod release;
 mod send;
 pub mod steps;
 pub(crate) mod suspended;
@@ -34,16 +37,20 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::cache::Cache;
 use crate::clock::{Clock, Timestamp};
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::model::client::Client;
 use crate::model::credential::Credential;
-use crate::model::ids::{CredentialId, ProjectId};
+use crate::model::health::Health;
+use crate::model::ids::{ClientId, CredentialId, ProjectId};
+use crate::model::token_set::TokenSet;
 use crate::outbound::Outbound;
+use crate::secret::Secret;
 use crate::store::Store;
-use crate::vault::Vault;
 use crate::vault::root_key::RootKeys;
+use crate::vault::{Place, Prefetched, Vault};
 
 /// The longest that a function which refreshes may run (seconds). The template sets the same timeout, so a lease that
 /// has lapsed belongs to an invocation that is dead.
@@ -51,7 +58,7 @@ pub const FUNCTION_TIMEOUT_SECONDS: i64 = 20;
 /// What clocks may differ by (seconds).
 const CLOCK_SKEW_SECONDS: i64 = 5;
 /// How long a lease lasts (seconds).
-const LEASE_SECONDS: i64 = FUNCTION_TIMEOUT_SECONDS + CLOCK_SKEW_SECONDS;
+pub(crate) const LEASE_SECONDS: i64 = FUNCTION_TIMEOUT_SECONDS + CLOCK_SKEW_SECONDS;
 /// How long after its beginning a call may still start an attempt: an attempt needs up to 17 of the function's 20 seconds.
 pub(crate) const START_WITHIN: Duration = Duration::from_secs(3);
 /// How long after its beginning a call may still send: 10 s for the answer and 5 s for the commit must remain.
@@ -73,7 +80,9 @@ pub struct Engine {
     /// The refreshes that this process has under way.
     pub(crate) flights: Arc<flight::Flights>,
     /// How the token endpoints of clients are doing.
-    pub(crate) health_book: Arc<breaker::HealthBook>,
+    healths: Arc<Cache<ClientId, Vec<Health>>>,
+    /// Values of clients' secrets by their ids: one value for ever, whatever becomes of the secret.
+    client_secrets: Arc<Cache<(ClientId, String), Secret<String>>>,
 }
 
 /// Why a refresh is wanted.
@@ -94,28 +103,29 @@ pub(crate) enum Step {
 }
 
 impl Engine {
+    /// Puts the parts together.
+    pub(crate) fn new(
+        config: Arc<Config>,
+        store: Arc<dyn Store>,
+        vault: Arc<dyn Vault>,
+        clock: Arc<dyn Clock>,
+        outbound: Outbound,
+        root_keys: Arc<RootKeys>,
+    ) -> Self {
+        let (noted, flights) = Default::default();
+        let healths = Arc::new(Cache::lasting(breaker::BELIEVED));
+        let client_secrets = Arc::new(Cache::lasting(ask::SECRETS_KEPT));
+        Self { config, store, vault, clock, outbound, root_keys, noted, flights, healths, client_secrets }
+    }
+
     /// Brings the credential to a newer generation than the given one, by a refresh of our own or by waiting for the
-    /// one that is under way, within `budget`.
+    /// one that is under way, for a call that began at `begun`: `budget`, and the time that an attempt needs, count from
+    /// there.
     ///
     /// # Errors
     /// [`Error::Refreshing`] when the budget is over; otherwise why no refresh was possible. What is stored is never
     /// worse than before: a token that is still valid stays readable.
     pub async fn refresh(
-        &self,
-        client: &Client,
-        credential: Credential,
-        reason: Reason,
-        budget: Duration,
-    ) -> Result<Credential> {
-        self.refresh_since(Instant::now(), client, credential, reason, budget).await
-    }
-
-    /// As [`Engine::refresh`], within a call that began at `begun`: its budget, and the time that an attempt needs, count
-    /// from there.
-    ///
-    /// # Errors
-    /// As [`Engine::refresh`].
-    pub(crate) async fn refresh_since(
         &self,
         begun: Instant,
         client: &Client,
@@ -156,7 +166,7 @@ impl Engine {
         self.refresh_alone(begun, client, credential, base, Reason::Due, budget).await
     }
 
-    /// As [`Engine::refresh_since`], whoever else in this process does the same.
+    /// As [`Engine::refresh`], whoever else in this process does the same.
     async fn refresh_alone(
         &self,
         begun: Instant,
@@ -200,6 +210,15 @@ impl Engine {
         }
     }
 
+    /// The token set that a pointer names.
+    ///
+    /// # Errors
+    /// When the vault does not answer, or lacks it.
+    pub(crate) async fn tokens_at(&self, place: &Place, pointer: &str, prefetched: Prefetched) -> Result<TokenSet> {
+        let document = self.vault.open(place, pointer, prefetched).await?;
+        TokenSet::from_document(&document).ok_or(Error::Internal("a token set cannot be read"))
+    }
+
     async fn find(&self, project: &ProjectId, id: &CredentialId) -> Result<Credential> {
         self.store.find_credential(project, id).await?.ok_or(Error::NotFound)
     }
@@ -238,6 +257,11 @@ where
 pub(crate) fn jitter() -> u8 {
     // A random UUID is the randomness at hand; only its spread matters here.
     uuid::Uuid::new_v4().as_bytes().first().copied().unwrap_or_default()
+}
+
+/// Something between nothing and that long, so that what failed at once does not come back at once.
+fn spread(over: chrono::Duration) -> chrono::Duration {
+    chrono::Duration::milliseconds(over.num_milliseconds() * i64::from(jitter()) / i64::from(u8::MAX))
 }
 
 /// Growing, jittered pauses of 100 ms to 1 s.

@@ -4,7 +4,7 @@
 use chrono::Duration;
 
 use crate::clock::Timestamp;
-use crate::model::client::{ClientSettings, GrantType};
+use crate::model::client::ClientSettings;
 use crate::model::credential::{Credential, CredentialStatus};
 
 /// How long after its last use a credential counts as used.
@@ -41,16 +41,14 @@ pub fn next_due(credential: &Credential, client: &ClientSettings, now: Timestamp
     let refresh = credential.refresh_after?;
     let work =
         if is_hot(credential, now) { Some(refresh) } else { keep_alive(credential, client).map(|at| at.max(refresh)) };
-    let warning = warning_at(credential, client).filter(|at| *at > now.timestamp_millis());
-    [work, warning].into_iter().flatten().min()
+    let warning = unwarned_end(credential, client).map(|at| at - WARN_BEFORE).filter(|at| *at > now);
+    [work, warning.map(|at| at.timestamp_millis())].into_iter().flatten().min()
 }
 
 /// From when an idle credential is refreshed all the same (Unix milliseconds): a refresh token that nobody uses may die.
 /// `None`: it lives by none, and the next read gets what it needs by itself.
 fn keep_alive(credential: &Credential, client: &ClientSettings) -> Option<i64> {
-    if !credential.lives_by_refresh_token()
-        || (credential.grant == GrantType::Password && !client.offers(GrantType::RefreshToken))
-    {
+    if !credential.needs_refresh_token(client) {
         return None;
     }
     let idle = client.refresh.idle_days.map(|days| Duration::days(days.into()) / 2);
@@ -63,19 +61,15 @@ pub fn is_wanted(credential: &Credential, client: &ClientSettings, now: Timestam
     is_hot(credential, now) || keep_alive(credential, client).is_some_and(|at| now.timestamp_millis() >= at)
 }
 
-/// From when the project is to be warned of the end of the refresh token (Unix milliseconds); `None`: it was, or no end is
-/// known.
-fn warning_at(credential: &Credential, client: &ClientSettings) -> Option<i64> {
+/// When the refresh token dies, where its project was not warned of that yet. `None`: it was, or no end is known.
+fn unwarned_end(credential: &Credential, client: &ClientSettings) -> Option<Timestamp> {
     let dies_at = credential.refresh_forecast(client)?.at;
-    let warned = credential.warned_of == Some(dies_at.timestamp_millis());
-    (!warned).then(|| (dies_at - WARN_BEFORE).timestamp_millis())
+    (credential.warned_of != Some(dies_at.timestamp_millis())).then_some(dies_at)
 }
 
 /// When the refresh token dies, if its project is to be warned of that now.
 pub fn warns_of(credential: &Credential, client: &ClientSettings, now: Timestamp) -> Option<Timestamp> {
-    let at = warning_at(credential, client)?;
-    let dies_at = credential.refresh_forecast(client)?.at;
-    (now.timestamp_millis() >= at).then_some(dies_at)
+    unwarned_end(credential, client).filter(|dies_at| now >= *dies_at - WARN_BEFORE)
 }
 
 #[cfg(test)]
@@ -83,6 +77,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::model::client::GrantType;
     use crate::model::ids::ProjectId;
     use crate::testing::fixtures::{self, flow, session, start};
 

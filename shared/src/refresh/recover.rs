@@ -2,7 +2,8 @@
 
 use chrono::Duration;
 
-use super::commit::{Release, Staged};
+use super::commit::Staged;
+use super::release::Release;
 use super::steps::newest_orphan;
 use super::{Engine, Step, WRITE_WITHIN};
 use crate::error::{Error, Result};
@@ -107,8 +108,7 @@ impl Engine {
         wait: Duration,
         spread: Option<Duration>,
     ) -> Result<()> {
-        let spread = spread.unwrap_or(wait / 4).num_milliseconds() * i64::from(super::jitter()) / i64::from(u8::MAX);
-        let at = (self.clock.now() + wait).timestamp_millis() + spread;
+        let at = (self.clock.now() + wait + super::spread(spread.unwrap_or(wait / 4))).timestamp_millis();
         // Refused: another call decides when it is due.
         self.store.reschedule(credential, Some(at)).await?;
         Ok(())

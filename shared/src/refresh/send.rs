@@ -65,6 +65,12 @@ impl Trial<'_> {
             && facts.grace_seconds.unwrap_or_default() == 0
     }
 
+    /// What is noted of this attempt while it goes on: that what was presented may be spent, and what else is presented.
+    pub(super) fn note(&self, tried: Option<String>) -> NoteAttempt {
+        let attempt = self.acquire.attempt.clone();
+        NoteAttempt { fence: self.held.fence, attempt, outcome: Outcome::Unknown, tried }
+    }
+
     /// Whether a request on this generation may have been processed unseen.
     pub(super) fn in_doubt(&self) -> bool {
         self.sent_again || self.acquire.take_over.is_some()
@@ -90,13 +96,7 @@ impl Engine {
             trial.sent_again = true;
             // Should this worker die now, the next one knows that the token may be spent. Best effort: an intent that is
             // left behind is taken for that in any case.
-            let note = NoteAttempt {
-                fence: trial.held.fence,
-                attempt: trial.acquire.attempt.clone(),
-                outcome: Outcome::Unknown,
-                tried: None,
-            };
-            drop(self.store.note_attempt(&trial.held.project, &trial.held.id, &note).await);
+            drop(self.store.note_attempt(&trial.held.project, &trial.held.id, &trial.note(None)).await);
         }
     }
 

@@ -133,7 +133,7 @@ impl Engine {
         if !work.apart && self.is_apart(id).await {
             return Ok(Worked::Apart);
         }
-        match self.refresh_since(begun, &client, credential.clone(), Reason::Due, WAIT_BUDGET).await {
+        match self.refresh(begun, &client, credential.clone(), Reason::Due, WAIT_BUDGET).await {
             Ok(_) => Ok(Worked::Done),
             Err(error @ Error::Dependency(_)) => Err(error),
             Err(error) => {

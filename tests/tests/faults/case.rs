@@ -15,6 +15,7 @@ use grantkeeper::refresh::sweep::Work;
 use grantkeeper::refresh::{Reason, WAIT_BUDGET};
 use grantkeeper_sandbox::{Presentation, fingerprint};
 use tokio::sync::Semaphore;
+use tokio::time::Instant;
 
 use super::bench::{AT_ONCE, Bench, Read, Subject};
 use super::meanwhile;
@@ -242,7 +243,8 @@ async fn is_newest(bench: &Bench, stored: &Credential, chain: &mut Vec<String>) 
 
 async fn refresh_again(bench: &Bench, stored: &Credential) -> anyhow::Result<bool> {
     let client = bench.store.find_client(stored.client.as_ref().context("a client")?).await?.context("the client")?;
-    let refreshed = bench.healthy.engine().refresh(&client, stored.clone(), Reason::Forced, WAIT_BUDGET).await;
+    let refreshed =
+        bench.healthy.engine().refresh(Instant::now(), &client, stored.clone(), Reason::Forced, WAIT_BUDGET).await;
     let Ok(newer) = refreshed else { return Ok(false) };
     let (_, token) = bench.read(&newer.id).await?;
     match token {

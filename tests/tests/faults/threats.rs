@@ -11,6 +11,7 @@ use grantkeeper::refresh::sweep::Work;
 use grantkeeper::refresh::{Reason, WAIT_BUDGET};
 use grantkeeper_sandbox::{AnswerFate, Presentation};
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 use super::bench::{Bench, Keeping, Read, Subject};
 use super::case::work;
@@ -41,7 +42,7 @@ async fn reauthorizations(bench: &Bench, subject: &Subject) -> anyhow::Result<us
 async fn refresh(bench: &Bench, trap: &Arc<Trap>, subject: &Subject) -> anyhow::Result<Result<Credential, Error>> {
     let client = bench.store.find_client(&subject.client).await?.context("the client")?;
     let stored = bench.stored(&subject.credential).await?;
-    Ok(bench.worker(trap).engine().refresh(&client, stored, Reason::Due, WAIT_BUDGET).await)
+    Ok(bench.worker(trap).engine().refresh(Instant::now(), &client, stored, Reason::Due, WAIT_BUDGET).await)
 }
 
 /// A crash between the answer and the store, where the provider gives the answer again for ten minutes.

@@ -374,7 +374,7 @@ async fn after_a_rotation_everything_is_sealed_again_with_the_new_key() -> Outco
     let expected = read_all(&process, &all).await?;
     let vaults = world.vaults();
     assert_eq!(vaults.sealed.rotate(world.stack.project.as_str()).await?, 2);
-    let work = ResealVault { store: Arc::new(world.store()), vault: vaults.sealed.clone() };
+    let work = ResealVault { vault: vaults.sealed.clone() };
     let now = world.stack.broker.now();
     let (store, mut heard) = (world.store(), 0);
     let mut report = |_: &Walked| heard += 1;

@@ -1,5 +1,4 @@
-//! What is read with every call and seldom changes, kept in the process for at most 30 seconds: so a revoked key or a
-//! changed client is felt everywhere within 30 seconds.
+//! What is read with every call and seldom changes, kept in the process for a while.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -9,8 +8,6 @@ use chrono::Duration;
 
 use crate::clock::Timestamp;
 
-/// The longest that a record is believed (seconds).
-pub(crate) const SECONDS: i64 = 30;
 /// The most records that are kept; past it the cache starts anew.
 const CAPACITY: usize = 10_000;
 
@@ -19,21 +16,21 @@ type Entries<K, V> = HashMap<K, (Timestamp, Arc<V>)>;
 
 /// A small cache whose time is the broker's clock.
 pub(crate) struct Cache<K, V> {
+    believed_for: Duration,
     entries: Mutex<Entries<K, V>>,
 }
 
-impl<K, V> Default for Cache<K, V> {
-    fn default() -> Self {
-        Self { entries: Mutex::default() }
-    }
-}
-
 impl<K: Eq + Hash, V> Cache<K, V> {
+    /// Of records that are believed for so long.
+    pub(crate) fn lasting(believed_for: Duration) -> Self {
+        Self { believed_for, entries: Mutex::default() }
+    }
+
     pub(crate) fn get(&self, key: &K, now: Timestamp) -> Option<Arc<V>> {
         let entries = self.lock();
         let (read_at, value) = entries.get(key)?;
         let age = now - *read_at;
-        (age >= Duration::zero() && age < Duration::seconds(SECONDS)).then(|| value.clone())
+        (age >= Duration::zero() && age < self.believed_for).then(|| value.clone())
     }
 
     pub(crate) fn insert(&self, key: K, value: V, now: Timestamp) -> Arc<V> {
@@ -60,8 +57,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_record_is_believed_for_thirty_seconds_and_no_longer() {
-        let cache = Cache::default();
+    fn a_record_is_believed_for_its_time_and_no_longer() {
+        let cache = Cache::lasting(Duration::seconds(30));
         let at = |seconds| chrono::DateTime::from_timestamp(seconds, 0).unwrap();
         cache.insert("key", 1, at(100));
         assert_eq!(cache.get(&"key", at(129)).as_deref(), Some(&1));
