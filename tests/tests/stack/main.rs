@@ -9,6 +9,8 @@ mod batch;
 #[cfg(test)]
 mod bounds;
 #[cfg(test)]
+mod breaker;
+#[cfg(test)]
 mod callback;
 #[cfg(test)]
 mod change;
