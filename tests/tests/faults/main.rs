@@ -11,6 +11,7 @@ mod chaos;
 mod doubts;
 mod matrix;
 mod meanwhile;
+mod order;
 mod outage;
 mod point;
 mod provider;
@@ -59,6 +60,12 @@ fn main() -> ExitCode {
     }));
     trials.push(trial(&runtime, "threat_75_a_frozen_environment_sends_nothing_when_it_thaws", move || {
         threats::a_frozen_environment(keeping)
+    }));
+    trials.push(trial(&runtime, "order::what_the_vault_needs_is_there_before_the_provider_is_asked", move || {
+        order::prepared_first(keeping)
+    }));
+    trials.push(trial(&runtime, "order::what_came_is_committed_before_anything_else_is_noted", move || {
+        order::stored_first(keeping)
     }));
     trials.push(trial(&runtime, "matrix::reads_alone_go_on_where_nobody_looks_for_what_is_due", move || {
         sweeper::down_for_half_an_hour(keeping)

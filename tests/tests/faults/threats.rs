@@ -26,7 +26,7 @@ const DUE: i64 = 2890;
 type Outcome = anyhow::Result<()>;
 
 /// A bench with one credential that is due.
-async fn due(keeping: Keeping, mode: Mode) -> anyhow::Result<(Arc<Bench>, Subject)> {
+pub async fn due(keeping: Keeping, mode: Mode) -> anyhow::Result<(Arc<Bench>, Subject)> {
     let bench = Arc::new(Bench::new(keeping).await?);
     let subject = bench.subject(mode).await?;
     bench.sandbox().clear_presented();
@@ -39,7 +39,7 @@ async fn reauthorizations(bench: &Bench, subject: &Subject) -> anyhow::Result<us
     Ok(events.iter().filter(|event| event.kind == EventKind::ReauthorizationRequired).count())
 }
 
-async fn refresh(bench: &Bench, trap: &Arc<Trap>, subject: &Subject) -> anyhow::Result<Result<Credential, Error>> {
+pub async fn refresh(bench: &Bench, trap: &Arc<Trap>, subject: &Subject) -> anyhow::Result<Result<Credential, Error>> {
     let client = bench.store.find_client(&subject.client).await?.context("the client")?;
     let stored = bench.stored(&subject.credential).await?;
     Ok(bench.worker(trap).engine().refresh(Instant::now(), &client, stored, Reason::Due, WAIT_BUDGET).await)

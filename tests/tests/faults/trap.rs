@@ -11,6 +11,8 @@ use tokio::sync::Notify;
 pub enum Op {
     /// The vault opens a document.
     Open,
+    /// The vault obtains what the next version will need.
+    Prepare,
     /// S1: lease and intent.
     Acquire,
     /// The note that an answer was lost.
@@ -23,6 +25,8 @@ pub enum Op {
     Commit,
     /// The end of an attempt without tokens.
     Release,
+    /// What a request showed of the endpoint.
+    NoteHealth,
 }
 
 /// What somebody else does meanwhile.

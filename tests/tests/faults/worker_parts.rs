@@ -51,7 +51,7 @@ impl Vault for WorkerVault {
     }
 
     async fn prepare(&self, place: &Place) -> VaultResult<()> {
-        self.real.prepare(place).await
+        self.trap.around(Op::Prepare, VaultError::Unavailable, self.real.prepare(place)).await
     }
 
     async fn forget(&self, place: &Place, pointer: &str) -> VaultResult<()> {
@@ -136,7 +136,6 @@ worker_store! {
         fn warn_of(base: &Credential, event: &Event) -> bool;
         fn list_events(project: &ProjectId, id: &CredentialId) -> Vec<Event>;
         fn list_health(client: &ClientId) -> Vec<Health>;
-        fn put_health(health: &Health, now: Timestamp) -> bool;
         fn list_due(shard: u32, now: Timestamp, limit: u32, cursor: Option<&str>) -> Page<Due>;
         fn begin_idempotent(record: &IdempotencyRecord, now: Timestamp) -> Idempotent;
         fn finish_idempotent(record: &IdempotencyRecord, answer: &Sealed) -> ();
@@ -147,6 +146,7 @@ worker_store! {
         fn acquire_refresh(project: &ProjectId, id: &CredentialId, acquire: &AcquireRefresh) -> Attempted = Op::Acquire;
         fn commit_refresh(project: &ProjectId, id: &CredentialId, commit: &CommitRefresh) -> Attempted = Op::Commit;
         fn release_refresh(project: &ProjectId, id: &CredentialId, release: &ReleaseRefresh) -> Attempted = Op::Release;
+        fn put_health(health: &Health, now: Timestamp) -> bool = Op::NoteHealth;
         fn note_attempt(project: &ProjectId, id: &CredentialId, note: &NoteAttempt) -> Attempted =
             if note.tried.is_some() { Op::NoteTried } else { Op::NoteUnknown };
     }
