@@ -13,6 +13,7 @@ mod matrix;
 mod meanwhile;
 mod order;
 mod outage;
+mod overtaken;
 mod point;
 mod provider;
 mod sweeper;
@@ -67,6 +68,14 @@ fn main() -> ExitCode {
     trials.push(trial(&runtime, "order::what_came_is_committed_before_anything_else_is_noted", move || {
         order::stored_first(keeping)
     }));
+    for keeps_one in [false, true] {
+        let name = if keeps_one { "is_left_alone_where_the_new_one_would_end_with_it" } else { "is_ended" };
+        trials.push(trial(
+            &runtime,
+            &format!("overtaken::what_a_late_refresh_of_a_replaced_grant_brought_{name}"),
+            move || overtaken::by_a_new_grant(keeping, keeps_one),
+        ));
+    }
     trials.push(trial(&runtime, "matrix::reads_alone_go_on_where_nobody_looks_for_what_is_due", move || {
         sweeper::down_for_half_an_hour(keeping)
     }));
