@@ -140,8 +140,7 @@ impl Broker {
         for (pointer, generation) in [Some((replaced.cur.as_str(), replaced.generation)), orphan].into_iter().flatten()
         {
             let place = replaced.place(generation);
-            let Ok(document) = self.vault().open(&place, pointer, Prefetched::Nothing).await else { continue };
-            let Some(old) = TokenSet::from_document(&document) else { continue };
+            let Ok(old) = self.engine().tokens_at(&place, pointer, Prefetched::Nothing).await else { continue };
             // Where a server gives the same token again, the new grant is the old one.
             if current.shares_a_token_with(&old) || (only_lasting && old.refresh_token.is_none()) {
                 continue;

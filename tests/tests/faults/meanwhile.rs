@@ -47,7 +47,8 @@ pub fn trap(point: Point, bench: &Arc<Bench>, subject: &Subject) -> Trap {
     Trap::at(op, way)
 }
 
-fn meanwhile<F>(
+/// What somebody else does with a credential.
+pub fn meanwhile<F>(
     bench: &Arc<Bench>,
     subject: &Subject,
     others: impl Fn(Arc<Bench>, Subject) -> F + Send + Sync + 'static,

@@ -11,34 +11,31 @@ use grantkeeper::testing::fixtures::unique;
 use grantkeeper::vault::Prefetched;
 
 use super::bench::{Bench, Keeping, Subject};
+use super::meanwhile::meanwhile;
 use super::provider::Mode;
 use super::threats::{due, refresh};
 use super::trap::{Op, Trap, Way};
 
 /// The person's new consent takes the place of the old one.
-async fn replace(bench: &Bench, subject: &Subject, new: &Subject) -> anyhow::Result<()> {
+async fn replace(bench: Arc<Bench>, subject: Subject, new: Subject) -> anyhow::Result<()> {
     let (base, granted) = (bench.stored(&subject.credential).await?, bench.stored(&new.credential).await?);
     let document = bench.vault.open(&granted.place(granted.generation), &granted.cur, Prefetched::Nothing).await?;
     let tokens = TokenSet::from_document(&document).context("a token set")?;
     let (generation, attempt) = (base.generation + 1, unique());
     let document = TokenSet { generation, ..tokens }.to_document();
     let cur = bench.vault.stage(&base.place(generation), &attempt, &document).await?;
-    let times = (granted.issued_at, granted.at_exp, granted.refresh_after);
-    let (issued_at, at_exp, refresh_after) = times;
-    let granted_at = Some(bench.now());
-    let (lease, intent, prev, prev_until) = Default::default();
     let replaced = Credential {
         generation,
         attempt,
         cur,
-        prev,
-        prev_until,
-        lease,
-        intent,
-        issued_at,
-        at_exp,
-        refresh_after,
-        granted_at,
+        prev: None,
+        prev_until: None,
+        lease: None,
+        intent: None,
+        issued_at: granted.issued_at,
+        at_exp: granted.at_exp,
+        refresh_after: granted.refresh_after,
+        granted_at: Some(bench.now()),
         ..base.clone()
     };
     let done = bench.store.replace_grant(None, &base, &replaced, bench.now()).await?;
@@ -59,19 +56,9 @@ pub async fn by_a_new_grant(keeping: Keeping, keeps_one: bool) -> anyhow::Result
     client.revision += 1;
     bench.store.update_client(&client).await?;
     let new = bench.subject_of(Mode::Grace, subject.client_id.clone(), client.id.clone(), Duration::zero()).await?;
-    let others = {
-        let (bench, subject, new) = (Arc::downgrade(&bench), subject.clone(), new.clone());
-        Way::Before(Box::new(move || {
-            let (bench, subject, new) = (bench.upgrade(), subject.clone(), new.clone());
-            Box::pin(async move {
-                // What was to be done and was not shows below.
-                if let Some(bench) = bench {
-                    drop(replace(&bench, &subject, &new).await.inspect_err(|error| eprintln!("replace: {error:#}")));
-                }
-            })
-        }))
-    };
-    let late = Arc::new(Trap::at(Op::Commit, others));
+    let granted = new.clone();
+    let others = meanwhile(&bench, &subject, move |bench, subject| replace(bench, subject, granted.clone()));
+    let late = Arc::new(Trap::at(Op::Commit, Way::Before(others)));
     let served = refresh(&bench, &late, &subject).await??;
     let stored = bench.stored(&subject.credential).await?;
     let theirs = bench.refresh_token(&stored).await?;
